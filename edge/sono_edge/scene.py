@@ -1,0 +1,78 @@
+"""What the page shows at one moment: complete, immutable, swapped whole."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from enum import Enum
+from typing import Protocol
+
+from sono_models.inputs import Box, Grey
+
+
+class State(Enum):
+    """The alert law's states; the words are what the page says.
+
+    NO_SIGNAL → NO_CONTACT → LOW_QUALITY → SCANNING → CANDIDATE → ALERT → HELD → COOLDOWN, any of them from
+    any; FROZEN, GATED_*, AI_OFF and DEGRADED stand beside: while one holds nothing is raised.
+    """
+
+    NO_SIGNAL = "No picture, AI waiting"
+    NO_CONTACT = "No contact"
+    LOW_QUALITY = "Picture too poor for AI"
+    SCANNING = "Scanning"
+    CANDIDATE = "Looking closer"
+    ALERT = "Look again here"
+    HELD = "Look again here (held)"
+    COOLDOWN = "Scanning, seen before"
+    FROZEN = "Frozen, AI paused"
+    GATED_DOPPLER = "Doppler, AI paused"
+    AI_OFF = "AI is off"
+    DEGRADED = "AI not running"
+
+
+@dataclass(frozen=True, slots=True)
+class AlertLine:
+    """One line of the rail's list of alerts."""
+
+    alert: str
+    captured_s: float
+    score: float
+    seen: bool
+    active: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Scene:
+    """The newest frame with what the judgement made of it."""
+
+    frame_index: int
+    captured_s: float
+    arrived_s: float
+    picture: Grey | None
+    state: State
+    reason: str
+    """One line of why or what to do ("no contact: left third"); empty where the state says it all."""
+    attention: float
+    """The calibrated score shown, 0 to 1; 0 while paused."""
+    box: Box | None
+    """Where the model points, only while it should be looked at."""
+    alerts: tuple[AlertLine, ...] = ()
+    fps_in: float = 0.0
+    fps_scored: float = 0.0
+    latency_ms_p50: float = 0.0
+    frames_dropped: int = 0
+    outbox_depth: int = 0
+    uplink: str = ""
+    """What stands in the way of alerts, in words; empty when nothing does."""
+    bundle: str = ""
+    runtime: str = ""
+    source: str = ""
+    simulated: bool = False
+    strip: tuple[float, ...] = field(default=())
+    """The attention of the last 10 s, oldest first, 10 values a second; NaN while paused."""
+
+
+class Viewer(Protocol):
+    """Where scenes go. `show` returns at once, whatever the viewers do."""
+
+    def show(self, scene: Scene) -> None: ...

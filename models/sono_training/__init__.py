@@ -1,0 +1,1 @@
+"""Training: data, network, fit, evaluation. Needs the extra `train`; never on a device."""

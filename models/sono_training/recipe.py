@@ -1,0 +1,110 @@
+"""A recipe: what is trained, from where, how long, with which seed. One small TOML file."""
+
+from __future__ import annotations
+
+import hashlib
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import msgspec
+from sono_models.errors import BadConfig
+from sono_models.inputs import InputSpec
+from sono_models.saliency import Pooling
+from sono_models.table import Row, read_table, where
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
+
+class Source(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """Rows of one table. `table` is ROOT:PATH; a root is given on the command line."""
+
+    name: str
+    table: str
+    where: dict[str, list[str]] = {}
+    without_groups: str | None = None
+    evidence: bool = True
+
+
+class Recipe(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """See models/recipes/ for one with every line explained."""
+
+    name: str
+    seed: int
+    epochs: int
+    batch: int
+    learning_rate: float
+    backbone_rate: float
+    weight_decay: float
+    frozen_blocks: int
+    mask_weight: float
+    ema: float
+    dev_share: float
+    input: InputSpec
+    pooling: Pooling
+    source: list[Source]
+
+
+@dataclass(frozen=True, slots=True)
+class Split:
+    """The rows to fit on, and the rows (whole groups) kept for calibration and the threshold."""
+
+    fit: list[Row]
+    dev: list[Row]
+    tables: dict[str, str]
+    """sha256 of every table that was read, by its name in the recipe."""
+
+
+def read_recipe(path: Path) -> Recipe:
+    """Raises BadConfig naming the key."""
+    try:
+        return msgspec.toml.decode(path.read_bytes(), type=Recipe)
+    except (OSError, msgspec.DecodeError) as error:
+        raise BadConfig(str(path), str(error), "See models/recipes/breast-first.toml for a recipe") from error
+
+
+def gather(recipe: Recipe, recipe_path: Path, roots: Mapping[str, Path]) -> Split:
+    """The rows of a recipe, split by group: no group is on both sides."""
+    fit: list[Row] = []
+    dev: list[Row] = []
+    tables: dict[str, str] = {}
+    for source in recipe.source:
+        path = _resolve(source.table, roots)
+        rows = where(read_table(path), source.where)
+        if source.without_groups:
+            left_out = read_groups(recipe_path.parent / source.without_groups)
+            rows = [row for row in rows if row.group not in left_out]
+        share = recipe.dev_share if source.evidence else 0.0
+        chosen = choose_groups(rows, share=share, seed=recipe.seed)
+        fit += [row for row in rows if row.group not in chosen]
+        dev += [row for row in rows if row.group in chosen]
+        tables[source.table] = hashlib.sha256(path.read_bytes()).hexdigest()
+    return Split(fit, dev, tables)
+
+
+def read_groups(path: Path) -> frozenset[str]:
+    """Groups or patients, one a line; `#` starts a comment."""
+    if not path.is_file():
+        raise BadConfig(str(path), "there is no such list of groups", "Name a text file, one group a line")
+    lines = (line.split("#")[0].strip() for line in path.read_text("utf-8").splitlines())
+    return frozenset(line for line in lines if line)
+
+
+def choose_groups(rows: Sequence[Row], *, share: float, seed: int) -> frozenset[str]:
+    """A share of the groups of each label, chosen by a hash of seed and group: the same on every machine."""
+    by_label: dict[str, set[str]] = {}
+    for row in rows:
+        by_label.setdefault(row.label, set()).add(row.group)
+    chosen: set[str] = set()
+    for groups in by_label.values():
+        ordered = sorted(groups, key=lambda group: hashlib.sha256(f"{seed}:{group}".encode()).hexdigest())
+        chosen.update(ordered[: round(share * len(ordered))])
+    return frozenset(chosen)
+
+
+def _resolve(table: str, roots: Mapping[str, Path]) -> Path:
+    root, _, rest = table.partition(":")
+    if root not in roots:
+        raise BadConfig(table, f"the root '{root}' is not given", f"Add --root {root}=DIR")
+    return roots[root] / rest
