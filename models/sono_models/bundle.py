@@ -117,9 +117,7 @@ def read(path: Path) -> Bundle:
     # 5. every remaining bit: header, order, padding
     content = {name: data for name, data in files.items() if name not in {MANIFEST, DIGEST}}
     if pack(manifest, content) != raw:
-        raise BadBundle(
-            str(path), "its bytes are not what its content packs to (damaged or repacked)", _AGAIN
-        )
+        raise BadBundle(str(path), "its bytes are not what its content packs to (damaged or repacked)", _AGAIN)
     return Bundle(path, hashlib.sha256(raw).hexdigest(), manifest, content)
 
 
@@ -148,9 +146,7 @@ def _manifest(path: Path, files: Mapping[str, bytes]) -> Manifest:
     except msgspec.DecodeError as error:
         raise BadBundle(str(path), f"{MANIFEST}: {error}", _AGAIN) from error
     if manifest.schema != SCHEMA:
-        raise BadBundle(
-            str(path), f"schema {manifest.schema!r}, this agent reads {SCHEMA!r}", "Update the agent"
-        )
+        raise BadBundle(str(path), f"schema {manifest.schema!r}, this agent reads {SCHEMA!r}", "Update the agent")
     return manifest
 
 

@@ -167,15 +167,13 @@ def topic_of(site: str, device: str, topic: Topic) -> str:
 
 def encode(topic: Topic, data: object, *, source: str, event_id: str, at: datetime) -> bytes:
     """A CloudEvent as JSON bytes. `source` is /sono/SITE/DEVICE."""
-    event = CloudEvent(
-        id=event_id, source=source, type=f"org.sonoedge.{topic}.v1", time=rfc3339(at), data=data
-    )
+    event = CloudEvent(id=event_id, source=source, type=f"org.sonoedge.{topic}.v1", time=rfc3339(at), data=data)
     return msgspec.json.encode(event)
 
 
 def decode(topic: Topic, body: bytes) -> CloudEvent[Any]:
     """Raises msgspec.DecodeError (ValidationError) when the body is not an event of this topic."""
-    event: CloudEvent[Any] = msgspec.json.decode(body, type=CloudEvent[DATA_TYPES[topic]])
+    event: CloudEvent[Any] = msgspec.json.decode(body, type=_event_type(topic))
     return event
 
 
@@ -189,4 +187,9 @@ def rfc3339(at: datetime) -> str:
 
 def json_schemas() -> dict[str, Any]:
     """The published JSON Schema of every topic's event."""
-    return {topic: msgspec.json.schema(CloudEvent[data]) for topic, data in DATA_TYPES.items()}
+    return {topic: msgspec.json.schema(_event_type(topic)) for topic in DATA_TYPES}
+
+
+def _event_type(topic: Topic) -> Any:
+    envelope: Any = CloudEvent
+    return envelope[DATA_TYPES[topic]]

@@ -51,9 +51,7 @@ class OnnxRuntime:
         try:
             self._session = ort.InferenceSession(model, options, providers=["CPUExecutionProvider"])
         except Exception as error:
-            raise BadBundle(
-                "model.onnx", f"ONNX Runtime cannot load it ({error})", "Fetch the bundle again"
-            ) from error
+            raise BadBundle("model.onnx", f"ONNX Runtime cannot load it ({error})", "Fetch the bundle again") from error
         self._input: str = self._session.get_inputs()[0].name
 
     def saliency(self, picture: Grey) -> NDArray[np.float32]:
@@ -72,9 +70,7 @@ class LiteRuntime:
             self._interpreter = interpreter(model_content=model, num_threads=threads)
             self._interpreter.allocate_tensors()
         except (ValueError, RuntimeError, SystemError) as error:
-            raise BadBundle(
-                "model.tflite", f"LiteRT cannot load it ({error})", "Fetch the bundle again"
-            ) from error
+            raise BadBundle("model.tflite", f"LiteRT cannot load it ({error})", "Fetch the bundle again") from error
         self._input = int(self._interpreter.get_input_details()[0]["index"])
         output = self._interpreter.get_output_details()[0]
         self._output = int(output["index"])

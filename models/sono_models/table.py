@@ -57,9 +57,7 @@ def read_table(path: Path) -> list[Row]:
 def _row(path: Path, number: int, record: dict[str, str | None]) -> Row:
     columns = {key: value or "" for key, value in record.items() if key is not None}
     if not columns["image"] or not columns["label"]:
-        raise BadManifest(
-            f"{path}:{number}", "a row without an image or a label", "Fill it in or delete the row"
-        )
+        raise BadManifest(f"{path}:{number}", "a row without an image or a label", "Fill it in or delete the row")
     group = columns.get("patient") or columns.get("group") or columns["image"]
     mask = path.parent / columns["mask"] if columns.get("mask") else None
     return Row(path.parent / columns["image"], columns["label"], group, mask, columns)

@@ -45,9 +45,7 @@ def disturb(picture: Grey, rng: Generator) -> Grey:
     if rng.random() < 0.25:
         out = np.asarray(cv2.GaussianBlur(out, (0, 0), float(rng.uniform(0.4, 1.4))), np.uint8)
     if rng.random() < 0.25:
-        grain = cv2.GaussianBlur(
-            rng.standard_normal(out.shape, np.float32), (0, 0), float(rng.uniform(0.5, 1.2))
-        )
+        grain = cv2.GaussianBlur(rng.standard_normal(out.shape, np.float32), (0, 0), float(rng.uniform(0.5, 1.2)))
         noisy = out * (1 + rng.uniform(0.05, 0.35) * np.asarray(grain))
         out = np.clip(noisy, 0, 255).astype(np.uint8)
     if rng.random() < 0.2:

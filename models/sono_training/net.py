@@ -139,9 +139,7 @@ def pretrained() -> SaliencyNet:
             continue
         tensor = value.sum(dim=1, keepdim=True) if name == "_conv_stem.weight" else value
         if ours[renamed].shape != tensor.shape:
-            raise ValueError(
-                f"{name} has shape {tuple(tensor.shape)}, {renamed} wants {tuple(ours[renamed].shape)}"
-            )
+            raise ValueError(f"{name} has shape {tuple(tensor.shape)}, {renamed} wants {tuple(ours[renamed].shape)}")
         ours[renamed] = tensor
         theirs[name] = tensor
     unmatched = {

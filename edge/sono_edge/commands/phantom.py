@@ -23,9 +23,7 @@ def phantom(
     out: Annotated[Path, typer.Option(help="An empty or new folder for what is made.")],
     count: Annotated[int, typer.Option(min=1, help="How many stills; a third of each label.")] = 240,
     seed: Annotated[int, typer.Option(min=0, help="The same seed gives the same pictures.")] = 7,
-    sweep: Annotated[
-        float | None, typer.Option(min=0.1, help="Instead of stills, a sweep of so many seconds.")
-    ] = None,
+    sweep: Annotated[float | None, typer.Option(min=0.1, help="Instead of stills, a sweep of so many seconds.")] = None,
 ) -> None:
     """Write simulated breast ultrasound: stills with masks, or a sweep with the truth of every frame."""
     if out.exists() and (not out.is_dir() or any(out.iterdir())):

@@ -14,6 +14,7 @@ import numpy as np
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
+
     from sono_edge.phantom.speckle import Plane
 
 Kind = Literal["benign", "malignant"]
@@ -70,9 +71,7 @@ def draw_lesion(
     return draw(rng, place, surround_db, identity)
 
 
-def _draw_benign(
-    rng: np.random.Generator, place: tuple[float, float], surround_db: float, identity: int
-) -> Lesion:
+def _draw_benign(rng: np.random.Generator, place: tuple[float, float], surround_db: float, identity: int) -> Lesion:
     radius_x = rng.uniform(0.075, 0.2)
     radius_y = radius_x * rng.uniform(0.42, 0.72)
     cyst = rng.random() < 0.25
@@ -98,9 +97,7 @@ def _draw_benign(
     )
 
 
-def _draw_malignant(
-    rng: np.random.Generator, place: tuple[float, float], surround_db: float, identity: int
-) -> Lesion:
+def _draw_malignant(rng: np.random.Generator, place: tuple[float, float], surround_db: float, identity: int) -> Lesion:
     radius_x = rng.uniform(0.07, 0.15)
     radius_y = radius_x * rng.uniform(0.8, 1.45)
     specks = tuple(

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 import cv2
 import numpy as np
+
 from sono_edge.phantom.anatomy import LIFT_MARGIN, Anatomy, echo_map
 from sono_edge.phantom.lesion import Lesion, paint
 from sono_edge.phantom.speckle import Plane, PointSpread, Strip, power, scatterers, textures
@@ -62,9 +63,7 @@ def draw_look(rng: np.random.Generator, *, sector_share: float = 0.15) -> Look:
     """Draw some scanner; the ranges span what the public breast data sets show."""
     axial = rng.uniform(0.8, 1.5)
     return Look(
-        spread=PointSpread(
-            axial, axial * rng.uniform(1.3, 2.6), rng.uniform(1.2, 2.0), rng.uniform(0.25, 0.6)
-        ),
+        spread=PointSpread(axial, axial * rng.uniform(1.3, 2.6), rng.uniform(1.2, 2.0), rng.uniform(0.25, 0.6)),
         range_db=rng.uniform(52, 68),
         gain_db=rng.normal(3, 4.5),
         attenuation_db=rng.uniform(2, 15),
@@ -81,9 +80,7 @@ def build_scanner(rng: np.random.Generator, look: Look, size: tuple[int, int]) -
     """Build the strips of a scanner; `size` (width, height), both even."""
     width, height = size
     map_size = (width // 2, round(height // 2 * (1 + 2 * LIFT_MARGIN)))
-    return Scanner(
-        look, size, scatterers(rng, look.spread, size), textures(rng, map_size), _gain_map(look, size)
-    )
+    return Scanner(look, size, scatterers(rng, look.spread, size), textures(rng, map_size), _gain_map(look, size))
 
 
 def _gain_map(look: Look, size: tuple[int, int]) -> Plane:
@@ -168,6 +165,4 @@ def bend_sector(picture: NDArray[np.uint8], half_angle: float) -> NDArray[np.uin
     radius = np.sqrt(across * across + down * down)
     source_x = (angle / np.float32(half_angle) + 1) * np.float32(width / 2)
     source_y = (radius - np.float32(apex)) * np.float32(height / (reach - apex))
-    return np.asarray(
-        cv2.remap(picture, source_x, source_y, cv2.INTER_LINEAR, None, cv2.BORDER_CONSTANT), np.uint8
-    )
+    return np.asarray(cv2.remap(picture, source_x, source_y, cv2.INTER_LINEAR, None, cv2.BORDER_CONSTANT), np.uint8)

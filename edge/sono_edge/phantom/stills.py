@@ -6,6 +6,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, Literal
 
 import numpy as np
+
 from sono_edge.phantom.anatomy import Anatomy, draw_anatomy
 from sono_edge.phantom.lesion import Kind, Lesion, draw_lesion
 from sono_edge.phantom.render import Hold, build_scanner, draw_look, render
@@ -42,9 +43,7 @@ def still(
     return picture, mask
 
 
-def settle(
-    rng: np.random.Generator, kind: Kind, anatomy: Anatomy, aspect: float, identity: int = 0
-) -> Lesion:
+def settle(rng: np.random.Generator, kind: Kind, anatomy: Anatomy, aspect: float, identity: int = 0) -> Lesion:
     """Draw a lesion in the fibroglandular layer, within a picture of this aspect (width over height)."""
     depth = rng.uniform(anatomy.fat + 0.06, max(anatomy.fat + 0.14, anatomy.gland - 0.1))
     place = (float(aspect * rng.uniform(0.25, 0.75)), float(min(max(depth, 0.22), 0.62)))

@@ -13,15 +13,17 @@ from typing import TYPE_CHECKING, Literal
 
 import cv2
 import numpy as np
+from sono_models.inputs import Box
+
 from sono_edge.phantom.anatomy import Anatomy, draw_anatomy
 from sono_edge.phantom.render import Hold, Look, Scanner, build_scanner, draw_look, render
 from sono_edge.phantom.stills import settle
-from sono_models.inputs import Box
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from numpy.typing import NDArray
+
     from sono_edge.phantom.lesion import Lesion
     from sono_edge.phantom.speckle import Plane
 
@@ -98,9 +100,7 @@ def sweep(
             yield replace(held, index=index, captured_s=captured_s, picture=picture, frozen=True)
             continue
         frame = look_at(scanner, cycle, index, captured_s)
-        held = (
-            replace(frame, picture=frame.picture.copy()) if is_frozen(cycle, captured_s + 1 / fps) else None
-        )
+        held = replace(frame, picture=frame.picture.copy()) if is_frozen(cycle, captured_s + 1 / fps) else None
         yield frame
 
 
