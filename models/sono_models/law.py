@@ -17,6 +17,8 @@ class AlertLaw(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     cooldown_s: float = 10.0
     per_minute: int = 4
     same_place_iou: float = 0.1
+    window_s: float = 2.0
+    """Evidence older than this is not counted, however slow the board is."""
 
 
 class Gates(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -24,10 +26,11 @@ class Gates(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
     signal_spread: float = 2.0
     """Below this standard deviation there is no picture."""
-    contact_depth: float = 0.25
-    """The tissue below this share of the height is looked at for contact."""
-    contact_grey: float = 6.0
-    """Mean grey below `contact_depth` under which the probe does not touch."""
+    contact_from: float = 0.3
+    contact_to: float = 0.8
+    """Contact is looked for between these shares of the height, below the skin and above the far field."""
+    contact_grey: float = 8.0
+    """Mean grey of a third of the picture there, under which the probe does not touch."""
     detail: float = 2.0
     """Mean absolute difference between neighbours under which the picture is of low quality."""
     doppler_share: float = 0.004

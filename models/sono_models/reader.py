@@ -8,14 +8,13 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from sono_models.errors import BadBundle
-from sono_models.inputs import Box, letterbox
+from sono_models.inputs import Box, Grey, Placement, letterbox
 from sono_models.saliency import BENIGN, MALIGNANT, Calibration, frame_scores, point, sigmoid
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from sono_models.bundle import Bundle
-    from sono_models.inputs import Grey
     from sono_models.manifest import Manifest
     from sono_models.runtime import Runtime
 
@@ -43,7 +42,10 @@ class Reader:
 
     def read(self, picture: Grey) -> Reading:
         """Any grey picture (height, width)."""
-        boxed, placement = letterbox(picture, self.spec)
+        return self.read_boxed(*letterbox(picture, self.spec))
+
+    def read_boxed(self, boxed: Grey, placement: Placement) -> Reading:
+        """A picture that `letterbox` has already placed."""
         maps = sigmoid(self.runtime.saliency(boxed))
         benign, malignant = frame_scores(maps, self._pooling)
         box = placement.to_picture(point(maps[MALIGNANT]))

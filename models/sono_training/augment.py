@@ -10,11 +10,13 @@ from typing import TYPE_CHECKING
 
 import cv2
 import numpy as np
+
 from sono_models.inputs import InputSpec, place
 
 if TYPE_CHECKING:
     from numpy.random import Generator
     from numpy.typing import NDArray
+
     from sono_models.inputs import Grey
 
 

@@ -9,9 +9,9 @@ from typing import TYPE_CHECKING
 import cv2
 import numpy as np
 import torch
+
 from sono_models.inputs import InputSpec, letterbox
 from sono_models.table import Row, read_grey, read_mask
-
 from sono_training.augment import disturb, warp
 from sono_training.net import CLASSES
 
@@ -19,7 +19,6 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
     from sono_models.inputs import Grey
-
     from sono_training.recipe import Recipe
 
 STRIDE = 16

@@ -22,9 +22,9 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from numpy.typing import NDArray
+
     from sono_models.inputs import Grey
     from sono_models.saliency import Pooling
-
     from sono_training.recipe import Recipe, Split
 
 log = logging.getLogger(__name__)

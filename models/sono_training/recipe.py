@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import msgspec
+
 from sono_models.errors import BadConfig
 from sono_models.inputs import InputSpec
 from sono_models.saliency import Pooling

@@ -1,0 +1,207 @@
+"""The device's configuration: one frozen tree, read once from agent.toml. Every default stands here.
+
+A relative path in a file is relative to that file's folder, so that two programs started in different
+folders still meet in the same outbox.
+"""
+
+from __future__ import annotations
+
+import difflib
+import ipaddress
+import tomllib
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+import msgspec
+
+from sono_models.errors import BadConfig
+from sono_models.messages import topic_of
+
+Port = Annotated[int, msgspec.Meta(ge=1, le=65535)]
+PortOrFree = Annotated[int, msgspec.Meta(ge=0, le=65535)]
+Seconds = Annotated[float, msgspec.Meta(gt=0, le=86_400)]
+Window = Annotated[int, msgspec.Meta(ge=1, le=20)]
+"""At most 20: on reconnect the MQTT library sends all it holds at once, whatever the broker's limit."""
+KeepAlive = Annotated[int, msgspec.Meta(ge=5, le=3600)]
+
+
+class Section(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """A table of agent.toml."""
+
+
+class Device(Section, frozen=True):
+    """Who this is, in topics and events: 1 to 64 of A-Z a-z 0-9 _ - each."""
+
+    site: str = "demo"
+    id: str = "board-1"
+
+
+class SourceSection(Section, frozen=True):
+    uri: str = "phantom:"
+
+
+class Model(Section, frozen=True):
+    bundle: str = ""
+    """A bundle's file or folder; empty is the default bundle."""
+    runtime: Literal["onnx", "litert"] = "onnx"
+    threads: Annotated[int, msgspec.Meta(ge=1, le=64)] = 1
+
+
+class View(Section, frozen=True):
+    """The page. Bound wider than loopback it needs a token."""
+
+    enabled: bool = True
+    host: str = "127.0.0.1"
+    port: PortOrFree = 8780
+    """0 is any free port."""
+    token: str = ""
+
+
+class Broker(Section, frozen=True):
+    host: str = "127.0.0.1"
+    port: Port = 1883
+    username: str = ""
+    password_file: str = ""
+    """A file with the password on its first line: it stays out of agent.toml."""
+    tls_ca: str = ""
+    tls_cert: str = ""
+    tls_key: str = ""
+    keepalive_s: KeepAlive = 20
+
+    @property
+    def tls(self) -> bool:
+        return bool(self.tls_ca or self.tls_cert)
+
+    def password(self) -> str:
+        """Raises BadConfig when the file cannot be read."""
+        if not self.password_file:
+            return ""
+        try:
+            return Path(self.password_file).read_text(encoding="utf-8").partition("\n")[0].strip()
+        except (OSError, UnicodeDecodeError) as problem:
+            raise BadConfig(
+                f"broker.password_file {self.password_file}",
+                f"it cannot be read ({problem.__class__.__name__})",
+                "Write the password into it, readable by the user that runs sono",
+            ) from problem
+
+
+class StateFolder(Section, frozen=True):
+    folder: str = "state"
+    """Where the outbox and the recordings live; made when it is missing."""
+
+    @property
+    def outbox(self) -> Path:
+        return Path(self.folder) / "outbox.sqlite"
+
+
+class Uplink(Section, frozen=True):
+    window: Window = 16
+    """Alerts that are sent and not yet acknowledged by the fleet's database."""
+    health_s: Seconds = 30.0
+    retry_first_s: Seconds = 1.0
+    """The first wait before sending again or connecting again; it doubles each time, with jitter."""
+    retry_longest_s: Seconds = 30.0
+
+
+class AgentConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    device: Device = Device()
+    source: SourceSection = SourceSection()
+    model: Model = Model()
+    view: View = View()
+    broker: Broker = Broker()
+    state: StateFolder = StateFolder()
+    uplink: Uplink = Uplink()
+
+
+PATHS = {"model": ("bundle",), "broker": ("password_file", "tls_ca", "tls_cert", "tls_key"), "state": ("folder",)}
+"""The values that are paths of this machine."""
+
+
+def load(path: Path | None) -> AgentConfig:
+    """The configuration of a file, or the defaults when there is none. Raises BadConfig with the key to mend."""
+    if path is None:
+        return AgentConfig()
+    try:
+        with path.open("rb") as file:
+            tree = tomllib.load(file)
+    except OSError as problem:
+        reason = problem.strerror or "it cannot be read"
+        raise BadConfig(str(path), reason, "Name a readable file with --config") from problem
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as problem:
+        raise BadConfig(str(path), f"not TOML: {problem}", "Mend that line") from problem
+    config = _converted(tree, str(path))
+    anchored = {
+        section: {key: _anchored(getattr(getattr(config, section), key), path) for key in keys}
+        for section, keys in PATHS.items()
+    }
+    return _checked(_replaced(config, anchored), str(path))
+
+
+def with_(config: AgentConfig, **sections: dict[str, Any]) -> AgentConfig:
+    """The configuration with some values from the command line; None leaves a value as it is.
+
+    `with_(config, view={"port": 0}, source={"uri": uri})`. Raises BadConfig as `load` does.
+    """
+    given = {name: {k: v for k, v in values.items() if v is not None} for name, values in sections.items()}
+    tree = msgspec.to_builtins(config)
+    for name, values in given.items():
+        tree[name] = {**tree.get(name, {}), **values}
+    return _checked(_converted(tree, "the command line"), "the command line")
+
+
+def _converted(tree: dict[str, Any], where: str) -> AgentConfig:
+    _refuse_unknown(tree, AgentConfig, where, "")
+    try:
+        return msgspec.convert(tree, AgentConfig)
+    except msgspec.ValidationError as problem:
+        reason, _, key = str(problem).partition(" - at ")
+        name = key.strip("`").removeprefix("$.") or "the file"
+        raise BadConfig(where, f"{name}: {reason[:1].lower()}{reason[1:]}", f"Mend {name}") from problem
+
+
+def _refuse_unknown(tree: dict[str, Any], struct: type[msgspec.Struct], where: str, prefix: str) -> None:
+    known = {field.name: field.type for field in msgspec.structs.fields(struct)}
+    for key, value in tree.items():
+        if key not in known:
+            near = difflib.get_close_matches(key, known, n=1, cutoff=0.0)[0]
+            raise BadConfig(where, f"unknown key {prefix}{key}", f"Did you mean {prefix}{near}?")
+        kind = known[key]
+        if isinstance(value, dict) and isinstance(kind, type) and issubclass(kind, msgspec.Struct):
+            _refuse_unknown(value, kind, where, f"{prefix}{key}.")
+
+
+def _replaced(config: AgentConfig, values: dict[str, dict[str, Any]]) -> AgentConfig:
+    changed = {name: msgspec.structs.replace(getattr(config, name), **keys) for name, keys in values.items()}
+    return msgspec.structs.replace(config, **changed)
+
+
+def _anchored(value: str, file: Path) -> str:
+    return str(file.parent / value) if value else value
+
+
+def _checked(config: AgentConfig, where: str) -> AgentConfig:
+    """The rules that span values."""
+    topic_of(config.device.site, config.device.id, "state")
+    if not config.view.token and not _is_loopback(config.view.host):
+        raise BadConfig(
+            where,
+            f"view.host {config.view.host} is reachable from outside and view.token is empty",
+            "Set view.token, or view.host to 127.0.0.1",
+        )
+    if bool(config.broker.tls_cert) != bool(config.broker.tls_key):
+        raise BadConfig(where, "broker.tls_cert and broker.tls_key go together", "Set both, or neither")
+    if config.broker.password_file and not config.broker.username:
+        raise BadConfig(where, "broker.password_file without broker.username", "Set broker.username")
+    if config.uplink.retry_longest_s < config.uplink.retry_first_s:
+        raise BadConfig(where, "uplink.retry_longest_s is below uplink.retry_first_s", "Raise uplink.retry_longest_s")
+    return config
+
+
+def _is_loopback(host: str) -> bool:
+    if host == "localhost":
+        return True
+    try:
+        return ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return False

@@ -1,0 +1,222 @@
+"""The alert law: frames' judgements in, states and alerts out. Pure; its only clock is the capture time.
+
+Enter at M of the last N quality-passing frames above `t_hi`; stay until below `t_lo` for `clear_s`; shown at
+least `shown_s`; one alert a track; a cool-down at the same place; at most `per_minute`, then folded into a
+counter. A gated or frozen frame never raises. Every suppressed candidate is counted. (Withholding detections
+of six frames or fewer removed 88 % of false activations in a published study of live colonoscopy.)
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from typing import Literal
+
+from sono_edge.aggregate import Evidence, Window, attention, blend, interval, push, supporting
+from sono_edge.gates import Gate, Quality
+from sono_edge.scene import State
+from sono_models.inputs import Box
+from sono_models.law import AlertLaw
+from sono_models.messages import Interval
+
+UPDATE_STEP = 0.1
+"""An alert is updated when its score rose by this much."""
+
+
+@dataclass(frozen=True, slots=True)
+class Observation:
+    """One frame as the law sees it. `score` and `box` count only when the frame is fresh and passes."""
+
+    captured_s: float
+    quality: Quality
+    score: float
+    box: Box
+    fresh: bool = True
+    """False when the picture is the one that was scored before."""
+    frozen: bool = False
+    ai_on: bool = True
+
+
+@dataclass(frozen=True, slots=True)
+class Track:
+    """One raised alert, from its first frame to its clearing."""
+
+    number: int
+    box: Box
+    first_seen_s: float
+    raised_s: float
+    supported_s: float
+    """The last time its evidence stood at or above `t_lo`."""
+    score: Interval
+    m: int
+    seen: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Rest:
+    """A place that had its alert: nothing is raised there until then."""
+
+    box: Box
+    until_s: float
+
+
+@dataclass(frozen=True, slots=True)
+class Memory:
+    """All that the law remembers between two frames."""
+
+    window: Window = ()
+    track: Track | None = None
+    rests: tuple[Rest, ...] = ()
+    raised_s: tuple[float, ...] = ()
+    tracks: int = 0
+    folded: int = 0
+    suppressed: int = 0
+    suppressing: bool = False
+    last_s: float | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Event:
+    """A step in an alert's life, to be recorded and sent."""
+
+    kind: Literal["raised", "updated", "acknowledged", "cleared"]
+    track: Track
+    captured_s: float
+    n: int
+    folded: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Decision:
+    """What this frame means."""
+
+    state: State
+    reason: str
+    attention: float
+    box: Box | None
+    events: tuple[Event, ...] = ()
+
+
+_GATED = {
+    Gate.NO_SIGNAL: State.NO_SIGNAL,
+    Gate.NO_CONTACT: State.NO_CONTACT,
+    Gate.LOW_QUALITY: State.LOW_QUALITY,
+    Gate.DOPPLER: State.GATED_DOPPLER,
+}
+
+
+def step(law: AlertLaw, memory: Memory, seen: Observation) -> tuple[Memory, Decision]:
+    """The next memory, and what to show, record and send."""
+    memory = _follow_clock(memory, seen)
+    paused = _paused(seen)
+    if paused is None and seen.fresh:
+        memory = replace(memory, window=push(memory.window, Evidence(seen.captured_s, seen.score, seen.box), law))
+    elif paused is not None and paused is not State.FROZEN:
+        memory = replace(memory, window=())
+    events: list[Event] = []
+    memory = _keep_track(law, memory, seen, paused, events)
+    if paused is None and seen.fresh:
+        memory = _try_to_raise(law, memory, seen, events)
+    state = paused or _state(law, memory, seen)
+    return memory, Decision(
+        state,
+        seen.quality.reason,
+        0.0 if paused else attention(memory.window),
+        memory.track.box if memory.track else None,
+        tuple(events),
+    )
+
+
+def acknowledge(law: AlertLaw, memory: Memory, captured_s: float) -> tuple[Memory, tuple[Event, ...]]:
+    """The sonographer has seen the alert. It stays, and stays on record."""
+    if memory.track is None or memory.track.seen:
+        return memory, ()
+    track = replace(memory.track, seen=True)
+    return replace(memory, track=track), (Event("acknowledged", track, captured_s, law.n),)
+
+
+def _paused(seen: Observation) -> State | None:
+    if not seen.ai_on:
+        return State.AI_OFF
+    if seen.quality.gate is not Gate.PASS:
+        return _GATED[seen.quality.gate]
+    return State.FROZEN if seen.frozen else None
+
+
+def _follow_clock(memory: Memory, seen: Observation) -> Memory:
+    """A stream whose time went back is a new stream: old evidence and rests do not reach into it."""
+    if memory.last_s is not None and seen.captured_s < memory.last_s:
+        track = memory.track
+        if track is not None:
+            track = replace(track, raised_s=seen.captured_s, supported_s=seen.captured_s)
+        memory = replace(memory, window=(), rests=(), raised_s=(), track=track)
+    return replace(memory, last_s=seen.captured_s)
+
+
+def _keep_track(law: AlertLaw, memory: Memory, seen: Observation, paused: State | None, events: list[Event]) -> Memory:
+    """Support, update or clear the alert that stands."""
+    track = memory.track
+    if track is None:
+        return memory
+    if paused is State.FROZEN or (paused is None and not seen.fresh):
+        # the picture that carried the evidence is still on the screen
+        return replace(memory, track=replace(track, supported_s=seen.captured_s))
+    if paused is None and seen.score >= law.t_lo:
+        track = _supported(law, memory, track, seen, events)
+        return replace(memory, track=track)
+    silent_s = seen.captured_s - track.supported_s
+    if silent_s < law.clear_s or seen.captured_s - track.raised_s < law.shown_s:
+        return memory
+    events.append(Event("cleared", track, seen.captured_s, law.n))
+    rest = Rest(track.box, seen.captured_s + law.cooldown_s)
+    return replace(memory, track=None, rests=(*memory.rests, rest))
+
+
+def _supported(law: AlertLaw, memory: Memory, track: Track, seen: Observation, events: list[Event]) -> Track:
+    track = replace(track, supported_s=seen.captured_s, box=blend(track.box, seen.box))
+    strong = supporting(memory.window, law)
+    if len(strong) < law.m or interval(strong).value < track.score.value + UPDATE_STEP:
+        return track
+    track = replace(track, score=interval(strong), m=len(strong))
+    events.append(Event("updated", track, seen.captured_s, law.n))
+    return track
+
+
+def _try_to_raise(law: AlertLaw, memory: Memory, seen: Observation, events: list[Event]) -> Memory:
+    """Raise when M of N stand above `t_hi`, unless the place rests or the minute is full."""
+    strong = supporting(memory.window, law)
+    if memory.track is not None or len(strong) < law.m:
+        return replace(memory, suppressing=False) if len(strong) < law.m else memory
+    rests = tuple(rest for rest in memory.rests if rest.until_s > seen.captured_s)
+    raised_s = tuple(at for at in memory.raised_s if seen.captured_s - at < 60.0)
+    memory = replace(memory, rests=rests, raised_s=raised_s)
+    resting = any(_same_place(rest.box, strong[-1].box, law) for rest in rests)
+    full = len(raised_s) >= law.per_minute
+    if resting or full:
+        counted = 0 if memory.suppressing else 1
+        return replace(
+            memory,
+            suppressing=True,
+            suppressed=memory.suppressed + counted,
+            folded=memory.folded + (counted if full and not resting else 0),
+        )
+    at = seen.captured_s
+    best = max(strong, key=lambda one: one.score)
+    number = memory.tracks + 1
+    track = Track(number, best.box, strong[0].captured_s, at, at, interval(strong), len(strong))
+    events.append(Event("raised", track, at, law.n, memory.folded))
+    return replace(memory, track=track, tracks=number, raised_s=(*raised_s, at), folded=0, suppressing=False)
+
+
+def _same_place(one: Box, other: Box, law: AlertLaw) -> bool:
+    x, y = other.centre()
+    inside = one.x0 <= x <= one.x1 and one.y0 <= y <= one.y1
+    return inside or one.iou(other) >= law.same_place_iou
+
+
+def _state(law: AlertLaw, memory: Memory, seen: Observation) -> State:
+    track = memory.track
+    if track is not None:
+        return State.ALERT if track.supported_s >= seen.captured_s and not track.seen else State.HELD
+    if memory.suppressing:
+        return State.COOLDOWN
+    return State.CANDIDATE if len(supporting(memory.window, law)) >= (law.m + 1) // 2 else State.SCANNING
