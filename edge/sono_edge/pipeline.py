@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from sono_edge.decide import Decision, Event, Memory, Observation, acknowledge, step
 from sono_edge.frames import Frame
 from sono_edge.gates import Gate, Quality, look, same_picture, thumbnail
-from sono_models.inputs import Box, Grey, letterbox
+from sono_models.inputs import Box, Grey, Placement, letterbox
 from sono_models.manifest import Manifest
 from sono_models.reader import Reader, Reading
 
@@ -15,8 +15,26 @@ NOWHERE = Box(0.0, 0.0, 0.0, 0.0)
 
 
 @dataclass(frozen=True, slots=True)
+class Looked:
+    """A frame before inference: placed, gated, and whether its picture stands still."""
+
+    frame: Frame
+    boxed: Grey
+    placement: Placement
+    quality: Quality
+    reused: bool
+    """The picture is the one that was scored before; so is its score."""
+    frozen: bool
+    ai_on: bool
+
+    @property
+    def to_score(self) -> bool:
+        return self.ai_on and self.quality.gate is Gate.PASS and not self.reused
+
+
+@dataclass(frozen=True, slots=True)
 class Judged:
-    """A frame and all that was made of it. `reused`: the picture stood still, so did its score."""
+    """A frame and all that was made of it."""
 
     frame: Frame
     quality: Quality
@@ -27,49 +45,60 @@ class Judged:
 
 
 class Pipeline:
-    """The stages between a source and its consumers; holds what one stream's next frame needs."""
+    """The stages between a source and its consumers, for the frames of one stream in order.
+
+    `step` is `look`, inference and `judge` in one; a file's frames may be scored side by side between the two.
+    """
 
     def __init__(self, reader: Reader, manifest: Manifest) -> None:
         self.ai_on = True
         self.memory = Memory()
-        self._reader = reader
+        self.reader = reader
         self._law, self._gates = manifest.law, manifest.gates
         self._thumb: Grey | None = None
-        self._still_since_s: float | None = None
+        self._still_since_s = 0.0
+        self._was_scored = False
         self._reading: Reading | None = None
 
     def step(self, frame: Frame) -> Judged:
-        """Judge one frame. The frames of one stream come in order."""
-        boxed, placement = letterbox(frame.picture, self._reader.spec)
+        """Judge one frame."""
+        looked = self.look(frame)
+        return self.judge(looked, self.reader.read_boxed(looked.boxed, looked.placement) if looked.to_score else None)
+
+    def look(self, frame: Frame) -> Looked:
+        """Preprocess and gates."""
+        boxed, placement = letterbox(frame.picture, self.reader.spec)
         thumb = thumbnail(boxed)
         quality = look(thumb, placement, frame.coloured_share, self._gates)
-        still = self._thumb is not None and same_picture(thumb, self._thumb, self._gates)
-        frozen = self._frozen(frame, thumb, still=still)
-        reading: Reading | None = None
-        reused = False
-        if self.ai_on and quality.gate is Gate.PASS:
-            reused = still and self._reading is not None
-            reading = self._reading if reused else self._reader.read_boxed(boxed, placement)
-        self._reading = reading
+        still = self._is_still(frame, thumb)
+        passes = self.ai_on and quality.gate is Gate.PASS
+        reused = passes and still and self._was_scored
+        self._was_scored = passes
+        frozen = still and frame.captured_s - self._still_since_s >= self._gates.frozen_s
+        return Looked(frame, boxed, placement, quality, reused, frozen, self.ai_on)
+
+    def judge(self, looked: Looked, fresh: Reading | None) -> Judged:
+        """Aggregate and decide; `fresh` is the reading of a frame that was to be scored."""
+        self._reading = reading = self._reading if looked.reused else fresh
         seen = Observation(
-            frame.captured_s,
-            quality,
+            looked.frame.captured_s,
+            looked.quality,
             reading.malignant if reading else 0.0,
             reading.box if reading else NOWHERE,
-            fresh=not reused,
-            frozen=frozen,
-            ai_on=self.ai_on,
+            fresh=not looked.reused,
+            frozen=looked.frozen,
+            ai_on=looked.ai_on,
         )
         self.memory, decision = step(self._law, self.memory, seen)
-        return Judged(frame, quality, reading, reused, decision)
+        return Judged(looked.frame, looked.quality, reading, looked.reused, decision)
 
     def acknowledge(self, captured_s: float) -> tuple[Event, ...]:
         self.memory, events = acknowledge(self._law, self.memory, captured_s)
         return events
 
-    def _frozen(self, frame: Frame, thumb: Grey, *, still: bool) -> bool:
-        """Still for `frozen_s`. The thumbnail compared with stays that of the first still frame: no drift."""
-        if not still or self._still_since_s is None:
-            self._thumb, self._still_since_s = thumb, frame.captured_s
-            return False
-        return frame.captured_s - self._still_since_s >= self._gates.frozen_s
+    def _is_still(self, frame: Frame, thumb: Grey) -> bool:
+        """Compared with the first picture that stood still, so that a slow sweep does not drift by unseen."""
+        if self._thumb is not None and same_picture(thumb, self._thumb, self._gates):
+            return True
+        self._thumb, self._still_since_s = thumb, frame.captured_s
+        return False

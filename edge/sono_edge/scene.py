@@ -70,6 +70,8 @@ class Scene:
     simulated: bool = False
     strip: tuple[float, ...] = field(default=())
     """The attention of the last 10 s, oldest first, 10 values a second; NaN while paused."""
+    threshold: float | None = None
+    """Where on the attention's scale the law begins to look closer (t_hi); None marks nothing."""
 
 
 class Viewer(Protocol):

@@ -58,7 +58,8 @@ def read_graph(model: bytes) -> Graph:
     (subgraph,) = parsed.subgraphs
     kinds = _names(schema.BuiltinOperator)
     dtypes = {getattr(schema.TensorType, name.upper()): np.dtype(name) for name in ("float32", "int8", "int32", "int64")}
-    tensors = tuple(_tensor(tensor, parsed.buffers, dtypes) for tensor in subgraph.tensors)
+    contents = [_content(buffer, model) for buffer in parsed.buffers]
+    tensors = tuple(_tensor(tensor, contents[tensor.buffer], dtypes) for tensor in subgraph.tensors)
     codes = [max(code.builtinCode, code.deprecatedBuiltinCode) for code in parsed.operatorCodes]
     operators = tuple(
         Operator(
@@ -77,11 +78,17 @@ def _names(enumeration: type) -> dict[int, str]:
     return {value: name for name, value in vars(enumeration).items() if isinstance(value, int)}
 
 
-def _tensor(raw: Any, buffers: Any, dtypes: dict[int, np.dtype[Any]]) -> Tensor:
+def _content(buffer: Any, model: bytes) -> NDArray[np.uint8] | None:
+    """A buffer's bytes: inside the flatbuffer, or behind it at an offset (how litert-quantizer writes them)."""
+    if buffer.offset > 1:
+        return np.frombuffer(model, np.uint8, buffer.size, buffer.offset)
+    return None if buffer.data is None or len(buffer.data) == 0 else np.asarray(buffer.data, np.uint8)
+
+
+def _tensor(raw: Any, content: NDArray[np.uint8] | None, dtypes: dict[int, np.dtype[Any]]) -> Tensor:
     dtype = dtypes[raw.type]
     shape = tuple(int(size) for size in raw.shape)
-    content = buffers[raw.buffer].data
-    data = None if content is None or len(content) == 0 else np.asarray(content, np.uint8).view(dtype).reshape(shape)
+    data = None if content is None else content.view(dtype).reshape(shape)
     quantization = None
     if raw.quantization is not None and raw.quantization.scale is not None:
         quantization = Quantization(

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import msgspec
 import pytest
+
 from sono_edge.config import AgentConfig, load, with_
 from sono_models.errors import BadConfig
 

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
+
 from sono_models.errors import BadConfig
 
 if TYPE_CHECKING:

@@ -13,11 +13,11 @@ from typing import TYPE_CHECKING, Literal
 
 import cv2
 import numpy as np
-from sono_models.inputs import Box
 
 from sono_edge.phantom.anatomy import Anatomy, draw_anatomy
 from sono_edge.phantom.render import Hold, Look, Scanner, build_scanner, draw_look, render
 from sono_edge.phantom.stills import settle
+from sono_models.inputs import Box
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

@@ -1,0 +1,228 @@
+"""The agent: camera to decision and page. One loop; everything it hands on to waits elsewhere."""
+
+from __future__ import annotations
+
+import logging
+import os
+import queue
+import threading
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from datetime import UTC, datetime
+from pathlib import Path
+
+from sono_edge.alerts import Provenance, alert, alert_name
+from sono_edge.capture import Capture
+from sono_edge.decide import Event
+from sono_edge.gates import Gate, Quality
+from sono_edge.meter import Meter, Strip
+from sono_edge.pipeline import Judged, Pipeline
+from sono_edge.recorder import AlertWriter
+from sono_edge.scene import AlertLine, Scene, State, Viewer
+from sono_edge.view.presses import Press, Seen, SetAI
+from sono_models.messages import Vitals, rfc3339
+
+log = logging.getLogger(__name__)
+
+NO_FRAME_S = 0.5
+VITALS_EVERY_S = 2.0
+LINES = 5
+
+
+@dataclass(frozen=True, slots=True)
+class Parts:
+    """What the loop is made of; `commands` is what the page's buttons put."""
+
+    capture: Capture
+    pipeline: Pipeline
+    writer: AlertWriter
+    viewer: Viewer
+    commands: queue.SimpleQueue[Press]
+    told: Provenance
+    simulated: bool
+    clock: Callable[[], float] = time.monotonic
+
+
+class Agent:
+    """The frame loop. `step()` handles one frame, or the absence of one."""
+
+    def __init__(self, parts: Parts) -> None:
+        self.meter = Meter()
+        self.recorded = 0
+        self.start_s: float | None = None
+        """Seconds from the start of the process to its first score; None before it."""
+        self.ran_s = 0.0
+        self.cpu_s = 0.0
+        """Wall and CPU time of the loop, all threads of the process, once it has ended."""
+        self._parts = parts
+        self._strip = Strip()
+        self._lines: tuple[AlertLine, ...] = ()
+        self._vitals_s = 0.0
+        self._last: Judged | None = None
+
+    def run(self, stop: threading.Event) -> None:
+        began_s, cpu_s = self._parts.clock(), time.process_time()
+        while not stop.is_set() and not self._parts.capture.finished:
+            self.step()
+        self.ran_s, self.cpu_s = self._parts.clock() - began_s, time.process_time() - cpu_s
+
+    def step(self) -> None:
+        parts = self._parts
+        self._obey()
+        frame = parts.capture.take(NO_FRAME_S)
+        if frame is None:
+            self._nothing_came()
+        else:
+            judged = parts.pipeline.step(frame)
+            now = parts.clock()
+            self._count(judged, now)
+            self._record(judged.decision.events, judged.quality, (now - frame.arrived_s) * 1e3)
+            self._strip.add(judged.decision.attention if judged.reading else float("nan"), now)
+            parts.viewer.show(self._scene(judged, now))
+            self._last = judged
+        self._beat()
+
+    def cpu_ms(self) -> float:
+        """CPU time of the whole process a frame that was judged, ms."""
+        judged = self.meter.scored + self.meter.reused + self.meter.paused
+        return self.cpu_s * 1e3 / max(1, judged)
+
+    def vitals(self) -> Vitals:
+        """The agent's own figures, as `health` carries them."""
+        capture, now = self._parts.capture, self._parts.clock()
+        return Vitals(
+            capture=capture.trouble or "running",
+            fps_in=round(capture.fps(now), 2),
+            fps_scored=round(self.meter.fps_scored(now), 2),
+            frames_in=capture.frames_in,
+            frames_scored=self.meter.scored,
+            frames_reused=self.meter.reused,
+            frames_dropped=capture.dropped,
+            latency_ms=self.meter.latency(),
+            alerts_raised=self.meter.alerts_raised,
+            memory_mb=resident_mb(),
+            at=rfc3339(datetime.now(UTC)),
+            bundle=f"{self._parts.told.model.name}-{self._parts.told.model.version}",
+            bundle_sha256=self._parts.told.model.sha256,
+            runtime=self._parts.told.model.runtime,
+        )
+
+    def _obey(self) -> None:
+        """Do what the page's buttons asked since the last frame."""
+        while True:
+            try:
+                command = self._parts.commands.get_nowait()
+            except queue.Empty:
+                return
+            match command:
+                case Seen():
+                    self._acknowledge()
+                case SetAI(on=on):
+                    log.info("AI switched %s on the page", "on" if on else "off")
+                    self._parts.pipeline.ai_on = on
+
+    def _acknowledge(self) -> None:
+        if self._last is None:
+            return
+        events = self._parts.pipeline.acknowledge(self._last.frame.captured_s)
+        self._record(events, self._last.quality, None)
+
+    def _count(self, judged: Judged, now: float) -> None:
+        if judged.reused:
+            self.meter.reused += 1
+        elif judged.reading is not None:
+            if self.start_s is None:
+                self.start_s = process_age_s()
+            self.meter.scored_frame((now - judged.frame.arrived_s) * 1e3, now)
+        else:
+            self.meter.paused += 1
+
+    def _record(self, events: tuple[Event, ...], quality: Quality, decision_ms: float | None) -> None:
+        for event in events:
+            self._parts.writer.put(alert(event, quality, self._parts.told, decision_ms=decision_ms))
+            self._lines = _with_event(self._lines, event, alert_name(self._parts.told.run, event.track.number))
+            self.recorded += 1
+            self.meter.alerts_raised += event.kind == "raised"
+
+    def _nothing_came(self) -> None:
+        """No frame for a while: say so; the last picture is not shown as if it were live."""
+        if self._parts.capture.finished:
+            return
+        now = self._parts.clock()
+        self._strip.add(float("nan"), now)
+        reason = self._parts.capture.trouble or "no frames are coming"
+        scene = replace(self._blank(now), state=State.NO_SIGNAL, reason=reason)
+        self._parts.viewer.show(scene)
+
+    def _scene(self, judged: Judged, now: float) -> Scene:
+        frame, decision = judged.frame, judged.decision
+        return replace(
+            self._blank(now),
+            frame_index=frame.index,
+            captured_s=frame.captured_s,
+            arrived_s=frame.arrived_s,
+            picture=frame.picture,
+            state=decision.state,
+            reason=decision.reason if judged.quality.gate is not Gate.PASS or decision.reason else "",
+            attention=decision.attention,
+            box=decision.box,
+        )
+
+    def _blank(self, now: float) -> Scene:
+        parts, latency = self._parts, self.meter.latency_p50()
+        return Scene(
+            frame_index=-1,
+            captured_s=0.0,
+            arrived_s=now,
+            picture=None,
+            state=State.DEGRADED,
+            reason="",
+            attention=0.0,
+            box=None,
+            alerts=self._lines,
+            fps_in=parts.capture.fps(now),
+            fps_scored=self.meter.fps_scored(now),
+            latency_ms_p50=latency,
+            frames_dropped=parts.capture.dropped,
+            outbox_depth=parts.writer.depth,
+            uplink=parts.writer.trouble,
+            bundle=f"{parts.told.model.name} {parts.told.model.version}",
+            runtime=parts.told.model.runtime,
+            source=parts.told.source,
+            simulated=parts.simulated,
+            strip=self._strip.shown,
+        )
+
+    def _beat(self) -> None:
+        """Every VITALS_EVERY_S, off the frame path: the writer's thread does the writing."""
+        now = self._parts.clock()
+        if now - self._vitals_s >= VITALS_EVERY_S:
+            self._vitals_s = now
+            self._parts.writer.put_vitals(self.vitals())
+
+
+def _with_event(lines: tuple[AlertLine, ...], event: Event, name: str) -> tuple[AlertLine, ...]:
+    """The rail's list of alerts, newest first, after one event."""
+    track = event.track
+    fresh = AlertLine(name, track.raised_s, track.score.value, track.seen, event.kind != "cleared")
+    return (fresh, *(line for line in lines if line.alert != name))[:LINES]
+
+
+def resident_mb() -> float:
+    """Resident memory of this process, MB, from /proc; 0 where there is none."""
+    try:
+        pages = int(Path("/proc/self/statm").read_text("ascii").split()[1])
+    except OSError:
+        return 0.0
+    return round(pages * os.sysconf("SC_PAGE_SIZE") / 1e6, 1)
+
+
+def process_age_s() -> float:
+    """Seconds since this process was started, from /proc (10 ms steps); 0 where there is none."""
+    try:
+        started = int(Path("/proc/self/stat").read_text("ascii").rpartition(")")[2].split()[19])
+        uptime_s = float(Path("/proc/uptime").read_text("ascii").split()[0])
+    except OSError:
+        return 0.0
+    return round(uptime_s - started / os.sysconf("SC_CLK_TCK"), 2)

@@ -1,0 +1,77 @@
+"""`sono bench`: benchmarks as commands; every ratio is to the floor measured in the same run."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from sono_models.runtime import RuntimeName
+
+app = typer.Typer(add_completion=False, no_args_is_help=True, help="Benchmarks: ratios to a floor of the same run.")
+
+BundleOption = Annotated[Path | None, typer.Option("--bundle", help="A bundle, or a folder of bundles.")]
+RuntimeOption = Annotated[RuntimeName, typer.Option("--runtime", help="Which runtime.")]
+JsonOption = Annotated[bool, typer.Option("--json", help="One JSON object for machines.")]
+
+
+@app.callback()
+def _group() -> None:
+    pass
+
+
+@app.command()
+def frames(
+    bundle: BundleOption = None,
+    runtime: RuntimeOption = "onnx",
+    rounds: Annotated[int, typer.Option("--rounds", help="Interleaved rounds.", min=1)] = 5,
+    *,
+    as_json: JsonOption = False,
+) -> None:
+    """A file's frames to scores and decisions."""
+    from sono_edge.bench.frames import run
+    from sono_models.bundle import default_path, read
+
+    _print(run(read(bundle or default_path()), runtime, rounds=rounds), as_json=as_json)
+
+
+@app.command()
+def live(
+    bundle: BundleOption = None,
+    runtime: RuntimeOption = "onnx",
+    seconds: Annotated[float, typer.Option("--seconds", help="How long the stream runs.", min=2.0)] = 20.0,
+    viewers: Annotated[int, typer.Option("--viewers", help="How many watch the page.", min=0)] = 1,
+    *,
+    as_json: JsonOption = False,
+) -> None:
+    """A 30 fps stream into a real agent with its page watched and alerts on."""
+    from sono_edge.bench.live import run
+    from sono_models.bundle import default_path, read
+
+    _print(run(read(bundle or default_path()), runtime, seconds=seconds, viewers=viewers), as_json=as_json)
+
+
+@app.command()
+def outbox(
+    alerts: Annotated[int, typer.Option("--alerts", help="How many alerts are raised.", min=1)] = 1000,
+    kills: Annotated[int, typer.Option("--kills", help="At least so many SIGKILLs.", min=0)] = 25,
+    seed: Annotated[int, typer.Option("--seed", help="Of the times and the victims.")] = 1,
+    *,
+    as_json: JsonOption = False,
+) -> None:
+    """Alerts while broker, uplink and ingest are killed at random: how many are lost?"""
+    from sono_edge.bench.outbox import run
+
+    result = run(alerts=alerts, kills=kills, seed=seed)
+    _print(result, as_json=as_json)
+    raise typer.Exit(1 if result["lost"] else 0)
+
+
+def _print(result: dict[str, Any], *, as_json: bool) -> None:
+    if as_json:
+        print(json.dumps(result))
+        return
+    for name, value in result.items():
+        print(f"{name:>16}  {value}")

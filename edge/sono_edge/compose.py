@@ -1,0 +1,84 @@
+"""The composition root of the agent: builds the parts, wires them, and takes them down again."""
+
+from __future__ import annotations
+
+import queue
+import secrets
+import threading
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
+from pathlib import Path
+from typing import Any
+
+import msgspec
+
+from sono_edge.agent import Agent, Parts
+from sono_edge.alerts import Provenance, model_used
+from sono_edge.capture import Capture
+from sono_edge.config import AgentConfig
+from sono_edge.pipeline import Pipeline
+from sono_edge.recorder import AlertWriter
+from sono_edge.scene import Scene, Viewer
+from sono_edge.sources import open_source
+from sono_edge.view.presses import Press
+from sono_models.bundle import default_path, read
+from sono_models.reader import verified_reader
+
+
+class Nobody:
+    """The viewer when the page is switched off."""
+
+    def show(self, scene: Scene) -> None:
+        pass
+
+
+class RunningAgent(Agent):
+    """An agent with what its command says of it."""
+
+    def __init__(self, parts: Parts, view_url: str) -> None:
+        super().__init__(parts)
+        self.view_url = view_url
+
+    def totals(self) -> dict[str, Any]:
+        vitals = self.vitals()
+        return {
+            "frames_in": vitals.frames_in,
+            "frames_scored": vitals.frames_scored,
+            "frames_reused": vitals.frames_reused,
+            "frames_paused": self.meter.paused,
+            "frames_dropped": vitals.frames_dropped,
+            "alerts_raised": vitals.alerts_raised,
+            "events_recorded": self.recorded,
+            "latency_ms": msgspec.to_builtins(vitals.latency_ms),
+            "memory_mb": vitals.memory_mb,
+            "start_s": self.start_s,
+            "ran_s": round(self.ran_s, 3),
+            "cpu_ms": round(self.cpu_ms(), 3),
+            "bundle": vitals.bundle,
+            "runtime": vitals.runtime,
+            "view_url": self.view_url,
+        }
+
+
+@contextmanager
+def running(config: AgentConfig, stop: threading.Event, *, loop: bool = False) -> Iterator[RunningAgent]:
+    """The agent, verified and ready; everything is closed when the block ends. Raises SonoError."""
+    bundle = read(Path(config.model.bundle) if config.model.bundle else default_path())
+    source = open_source(config.source.uri)
+    runtime = bundle.runtime(config.model.runtime, threads=config.model.threads)
+    pipeline = Pipeline(verified_reader(bundle, runtime), bundle.manifest)
+    told = Provenance(secrets.token_hex(4), source.kind, model_used(bundle, runtime))
+    with ExitStack() as stack:
+        viewer: Viewer = Nobody()
+        commands: queue.SimpleQueue[Press] = queue.SimpleQueue()
+        url = ""
+        if config.view.enabled:
+            from sono_edge.view.server import View  # noqa: PLC0415  (0.1 s that a board without a page saves)
+
+            view = stack.enter_context(View(config.view.host, config.view.port, config.view.token or None))
+            viewer, commands, url = view, view.commands, view.url
+        writer = stack.enter_context(AlertWriter(config.state.outbox, config.device.site, config.device.id))
+        capture = stack.enter_context(Capture(source, loop=loop))
+        parts = Parts(capture, pipeline, writer, viewer, commands, told, simulated=source.kind == "phantom")
+        yield RunningAgent(parts, url)
+        stop.set()

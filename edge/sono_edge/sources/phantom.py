@@ -1,0 +1,36 @@
+"""The breast phantom as a source: endless, and the same for the same seed."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import TYPE_CHECKING, Self
+
+from sono_edge.frames import Frame, SourceKind
+from sono_edge.phantom.sweep import sweep
+
+if TYPE_CHECKING:
+    import threading
+
+SEED = 7
+
+
+class PhantomSource:
+    """A simulated sweep, 640x480 at 30 fps; rendered, so neither a camera nor a file is needed."""
+
+    kind: SourceKind = "phantom"
+    live = False
+
+    def __init__(self, seed: int = SEED) -> None:
+        self.seed = seed
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *exc: object) -> None:
+        pass
+
+    def frames(self, stop: threading.Event) -> Iterator[Frame]:
+        for frame in sweep(seed=self.seed):
+            if stop.is_set():
+                return
+            yield Frame(frame.index, frame.captured_s, 0.0, frame.picture)

@@ -1,0 +1,266 @@
+"""The uplink: from the outbox to the fleet's database. Nothing is deleted before that database has it."""
+
+from __future__ import annotations
+
+import logging
+import random
+import threading
+import time
+from collections.abc import Callable, Sequence
+from contextlib import ExitStack
+from datetime import UTC, datetime
+from typing import Self
+
+import msgspec
+
+from sono_edge.board import Board
+from sono_edge.config import AgentConfig, Broker
+from sono_edge.outbox import Outbox, Stored
+from sono_models import __version__, messages
+from sono_models.errors import BrokerLost, Stopped, Unavailable
+from sono_models.link import Endpoint, Link, Message, Will
+
+log = logging.getLogger(__name__)
+
+STEP_S = 0.1
+"""How long one step waits for news from the broker, and so how late it may see a new alert."""
+GOODBYE_S = 2.0
+ACK_BYTES = 4096
+
+
+class BackOff:
+    """Waits that double from the first to the longest, each with a quarter of jitter either way."""
+
+    def __init__(self, first_s: float, longest_s: float, chance: Callable[[], float]) -> None:
+        self._first_s, self._longest_s, self._chance = first_s, longest_s, chance
+        self._next_s = first_s
+
+    def next_s(self) -> float:
+        wait_s, self._next_s = self._next_s, min(self._next_s * 2, self._longest_s)
+        return wait_s * (0.75 + 0.5 * self._chance())
+
+    def reset(self) -> None:
+        self._next_s = self._first_s
+
+
+class Delivery:
+    """What to send now: pure judgement over what waits, what was sent on this link and what was answered.
+
+    Only the oldest `window` alerts are ever in flight. When the fleet stays silent, the oldest alone is sent
+    again, ever more rarely: a fleet that is away is not buried under copies. Its answer sends the rest again.
+    """
+
+    def __init__(self, window: int, back_off: BackOff) -> None:
+        self._window, self._back_off = window, back_off
+        self._epoch, self._sent, self._silent_at = 0, 0, 0.0
+        self.probing = False
+
+    def begin(self) -> None:
+        """A new link: what was sent on the one before may be lost."""
+        self._sent, self.probing = 0, False
+        self._back_off.reset()
+
+    def due(self, waiting: Sequence[Stored], room: int, now: float) -> list[Stored]:
+        """Of what waits (oldest first), what to send; at most `room`. `now` in seconds, monotonic."""
+        if not waiting or room <= 0:
+            return []
+        oldest = waiting[0]
+        if oldest.epoch != self._epoch:
+            self._epoch = oldest.epoch
+            self.begin()
+        in_flight = self._sent >= oldest.sequence
+        if in_flight and now >= self._silent_at:
+            self.probing = True
+            self._silent_at = now + self._back_off.next_s()
+            return [oldest]
+        fresh = [row for row in waiting[: self._window] if row.sequence > self._sent][:room]
+        if fresh:
+            self._sent = fresh[-1].sequence
+            if not in_flight:
+                self._silent_at = now + self._back_off.next_s()
+        return fresh
+
+    def progressed(self, now: float) -> None:
+        """The fleet committed more."""
+        if self.probing:
+            self.begin()
+        self._back_off.reset()
+        self._silent_at = now + self._back_off.next_s()
+
+
+class Uplink:
+    """One loop over `step`. A context manager: leaving it says `offline, stopped` and closes the link.
+
+    Raises BadConfig for settings that cannot work; a broker that is away only makes it wait.
+    """
+
+    def __init__(
+        self,
+        config: AgentConfig,
+        outbox: Outbox,
+        board: Board,
+        stop: threading.Event,
+        *,
+        clock: Callable[[], float] = time.monotonic,
+        now: Callable[[], datetime] = lambda: datetime.now(UTC),
+        chance: Callable[[], float] = random.random,
+    ) -> None:
+        self._site, self._device = config.device.site, config.device.id
+        self._endpoint = endpoint(config.broker)
+        self._outbox, self._board, self._stop = outbox, board, stop
+        self._clock, self._now = clock, now
+        self._window, self._health_s = config.uplink.window, config.uplink.health_s
+        times = (config.uplink.retry_first_s, config.uplink.retry_longest_s)
+        self._delivery = Delivery(self._window, BackOff(*times, chance))
+        self._reconnect = BackOff(*times, chance)
+        self._stack = ExitStack()
+        self._link: Link | None = None
+        self._try_at = self._health_at = 0.0
+        self._state: messages.DeviceState | None = None
+        self._trouble = ""
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *exc: object) -> None:
+        with self._stack:
+            if self._link is not None:
+                try:
+                    self._publish_state(online=False, reason="stopped")
+                    self._link.flush(GOODBYE_S)
+                except (BrokerLost, Stopped, Unavailable):
+                    log.warning("uplink: the broker did not hear that we stop")
+
+    def run(self) -> None:
+        while not self._stop.is_set():
+            self.step()
+
+    def step(self) -> None:
+        """Connect, or send what is due and take what came. Waits at most a moment."""
+        try:
+            if self._link is None:
+                self._connect()
+            else:
+                self._serve(self._link)
+        except BrokerLost as problem:
+            self._in_trouble(f"no broker, alerts wait in the outbox: {problem}")
+            self._hang_up()
+        except (Stopped, Unavailable) as problem:
+            self._in_trouble(f"{problem}")
+            self._stop.wait(self._reconnect.next_s())
+
+    def _connect(self) -> None:
+        left = self._try_at - self._clock()
+        if left > 0:
+            self._stop.wait(min(left, STEP_S))
+            return
+        will = Will(self._topic("state"), self._event("state", self._device_state(online=False, reason="lost")))
+        link = Link(self._endpoint, f"{self._device}-uplink", subscribe=[self._topic("ack")], will=will)
+        self._link = self._stack.enter_context(link)
+        self._reconnect.reset()
+        self._delivery.begin()
+        self._trouble = ""
+        self._health_at = self._clock()
+        log.info("uplink: connected to %s:%d, %d alerts wait", *self._where(), self._outbox.depth())
+        self._publish_state(online=True, reason="connected")
+
+    def _serve(self, link: Link) -> None:
+        self._take(link.turn(STEP_S, most=100))
+        waiting = self._outbox.after(0, self._window)
+        for row in self._delivery.due(waiting, self._window - link.unanswered, self._clock()):
+            link.publish(self._topic("alert"), row.body)
+        if self._clock() >= self._health_at:
+            self._health_at = self._clock() + self._health_s
+            self._publish_health(link)
+
+    def _take(self, arrived: Sequence[Message]) -> None:
+        epoch, _ = self._outbox.life() if arrived else (0, 0)
+        acks = [ack.sequence for ack in map(_ack, arrived) if ack is not None and ack.epoch == epoch]
+        if not acks:
+            return
+        if self._outbox.acked(epoch, max(acks)):
+            self._delivery.progressed(self._clock())
+        elif max(acks) == 0 and self._delivery.probing:
+            self._forgotten()
+
+    def _forgotten(self) -> None:
+        """The fleet says "nothing of this epoch" to an oldest alert that is not the first: it lost its database."""
+        oldest = self._outbox.after(0, 1)
+        if oldest and oldest[0].sequence > 1:
+            log.warning("uplink: the fleet's database does not know what it had acknowledged: new epoch")
+            self._outbox.renew()
+
+    def _publish_health(self, link: Link) -> None:
+        readings = self._board.read()
+        health = messages.Health(
+            outbox_depth=self._outbox.depth(),
+            vitals=self._outbox.vitals(),
+            cpu_share=readings.cpu_share,
+            memory_mb=readings.memory_mb,
+            temperature_c=readings.temperature_c,
+            throttled=readings.throttled,
+            disk_free_mb=readings.disk_free_mb,
+        )
+        link.publish(self._topic("health"), self._event("health", health))
+        if self._state is not None and self._state != self._device_state(online=True, reason=self._state.reason):
+            self._publish_state(online=True, reason="bundle changed")
+
+    def _publish_state(self, *, online: bool, reason: str) -> None:
+        assert self._link is not None
+        self._state = self._device_state(online=online, reason=reason)
+        self._link.publish(self._topic("state"), self._event("state", self._state), retain=True)
+
+    def _device_state(self, *, online: bool, reason: str) -> messages.DeviceState:
+        vitals = self._outbox.vitals()
+        bundle, sha256 = (vitals.bundle, vitals.bundle_sha256) if vitals is not None else ("", "")
+        return messages.DeviceState(
+            online=online, reason=reason, agent=__version__, bundle=bundle, bundle_sha256=sha256
+        )
+
+    def _event(self, topic: messages.Topic, data: object) -> bytes:
+        at = self._now()
+        event_id = f"{self._device}/{topic}/{at.timestamp():.6f}"
+        source = f"/sono/{self._site}/{self._device}"
+        return messages.encode(topic, data, source=source, event_id=event_id, at=at)
+
+    def _topic(self, topic: messages.Topic) -> str:
+        return messages.topic_of(self._site, self._device, topic)
+
+    def _where(self) -> tuple[str, int]:
+        return self._endpoint.host, self._endpoint.port
+
+    def _in_trouble(self, words: str) -> None:
+        """The first failure warns, its repeats are for whoever debugs."""
+        level = logging.DEBUG if self._trouble else logging.WARNING
+        self._trouble = words
+        log.log(level, "uplink: %s", words)
+
+    def _hang_up(self) -> None:
+        self._link = None
+        self._stack.close()
+        self._try_at = self._clock() + self._reconnect.next_s()
+
+
+def endpoint(broker: Broker) -> Endpoint:
+    """The broker section as a link takes it. Raises BadConfig for a password file that cannot be read."""
+    return Endpoint(
+        host=broker.host,
+        port=broker.port,
+        username=broker.username,
+        password=broker.password(),
+        tls_ca=broker.tls_ca,
+        tls_cert=broker.tls_cert,
+        tls_key=broker.tls_key,
+        keepalive_s=broker.keepalive_s,
+    )
+
+
+def _ack(message: Message) -> messages.Ack | None:
+    if len(message.body) > ACK_BYTES:
+        return None
+    try:
+        ack: messages.Ack = messages.decode("ack", message.body).data
+    except msgspec.DecodeError:
+        log.debug("uplink: an acknowledgement that is none")
+        return None
+    return ack

@@ -1,0 +1,213 @@
+"""The alert law, as properties over any stream of frames and as the cases of its contract."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from sono_edge.decide import Decision, Event, Memory, Observation, acknowledge, step
+from sono_edge.gates import Gate, Quality
+from sono_edge.scene import State
+from sono_models.inputs import Box
+from sono_models.law import AlertLaw
+
+LAW = AlertLaw(t_hi=0.5, t_lo=0.3)
+FPS = 30.0
+PASS = Quality(Gate.PASS, "", 1.0)
+HERE = Box(0.4, 0.4, 0.6, 0.6)
+THERE = Box(0.0, 0.0, 0.1, 0.1)
+
+observations = st.lists(
+    st.builds(
+        Observation,
+        captured_s=st.just(0.0),
+        quality=st.sampled_from([PASS, PASS, PASS, *(Quality(gate, "", 0.0) for gate in Gate)]),
+        score=st.sampled_from([0.0, 0.2, 0.35, 0.49, 0.5, 0.7, 0.95]),
+        box=st.sampled_from([HERE, THERE, Box(0.7, 0.1, 0.9, 0.5)]),
+        fresh=st.sampled_from([True, True, True, False]),
+        frozen=st.sampled_from([False, False, False, True]),
+        ai_on=st.sampled_from([True, True, True, True, False]),
+    ),
+    max_size=400,
+)
+
+
+def play(
+    frames: list[Observation], law: AlertLaw = LAW, *, fps: float = FPS
+) -> tuple[Memory, list[Decision], list[Event]]:
+    memory, decisions, events = Memory(), [], []
+    for index, frame in enumerate(frames):
+        memory, decision = step(law, memory, replace(frame, captured_s=index / fps))
+        decisions.append(decision)
+        events += decision.events
+    return memory, decisions, events
+
+
+def frames(score: float, count: int, box: Box = HERE, **kinds: object) -> list[Observation]:
+    return [Observation(0.0, PASS, score, box, **kinds)] * count  # type: ignore[arg-type]
+
+
+def kinds(events: list[Event]) -> list[str]:
+    return [event.kind for event in events]
+
+
+@given(observations)
+@settings(max_examples=300, deadline=None)
+def test_a_gated_frozen_or_reused_frame_never_raises(stream: list[Observation]) -> None:
+    _, decisions, _ = play(stream)
+    for frame, decision in zip(stream, decisions, strict=True):
+        raised = [event for event in decision.events if event.kind == "raised"]
+        if frame.quality.gate is not Gate.PASS or frame.frozen or not frame.fresh or not frame.ai_on:
+            assert not raised
+
+
+@given(observations)
+@settings(max_examples=300, deadline=None)
+def test_every_track_is_raised_once_and_cleared_at_most_once_after(stream: list[Observation]) -> None:
+    memory, _, events = play(stream)
+    for number in {event.track.number for event in events}:
+        story = [event.kind for event in events if event.track.number == number]
+        assert story[0] == "raised"
+        assert story.count("raised") == 1
+        assert story.count("cleared") <= 1
+        assert "cleared" not in story[:-1]
+    standing = memory.track is not None
+    assert kinds(events).count("raised") - kinds(events).count("cleared") == int(standing)
+
+
+@given(observations)
+@settings(max_examples=300, deadline=None)
+def test_what_is_raised_had_m_of_n_and_was_shown_long_enough(stream: list[Observation]) -> None:
+    _, _, events = play(stream)
+    for event in events:
+        if event.kind == "raised":
+            assert LAW.m <= event.track.m <= LAW.n
+            assert event.track.score.value >= LAW.t_hi
+        if event.kind == "cleared":
+            assert event.captured_s - event.track.raised_s >= LAW.shown_s - 1e-9
+            assert event.captured_s - event.track.supported_s >= LAW.clear_s - 1e-9
+
+
+@given(observations, st.integers(1, 3))
+@settings(max_examples=200, deadline=None)
+def test_never_more_than_so_many_a_minute(stream: list[Observation], per_minute: int) -> None:
+    law = AlertLaw(t_hi=0.5, t_lo=0.3, per_minute=per_minute, cooldown_s=0.0, clear_s=0.1, shown_s=0.1)
+    _, _, events = play(stream, law, fps=5.0)
+    raised = [event.captured_s for event in events if event.kind == "raised"]
+    for at in raised:
+        assert sum(at <= other < at + 60.0 for other in raised) <= per_minute
+
+
+@given(observations)
+@settings(max_examples=100, deadline=None)
+def test_the_same_frames_give_the_same_answer(stream: list[Observation]) -> None:
+    assert play(stream) == play(stream)
+
+
+def test_five_frames_above_raise_nothing_and_the_sixth_does() -> None:
+    _, decisions, events = play(frames(0.9, 6))
+    assert kinds(events) == ["raised"]
+    assert decisions[4].events == ()
+    assert decisions[5].events[0].track.box == HERE
+    assert decisions[5].state is State.ALERT
+
+
+def test_a_flicker_of_five_in_nine_never_raises() -> None:
+    stream = [*frames(0.9, 5), *frames(0.1, 4)] * 20
+    _, decisions, events = play(stream)
+    assert events == []
+    assert State.CANDIDATE in {decision.state for decision in decisions}
+
+
+def test_an_alert_stays_until_below_t_lo_for_its_time() -> None:
+    memory, decisions, events = play([*frames(0.9, 30), *frames(0.35, 60), *frames(0.1, 20)])
+    assert kinds(events) == ["raised"]
+    assert decisions[-1].state is State.HELD
+    assert memory.track is not None
+    _, decisions, events = play([*frames(0.9, 30), *frames(0.1, 22)])
+    assert kinds(events) == ["raised", "cleared"]
+    assert decisions[-1].box is None
+
+
+def test_the_same_place_rests_and_another_place_does_not() -> None:
+    once = [*frames(0.9, 30), *frames(0.1, 60)]
+    memory, decisions, events = play([*once, *frames(0.9, 30)])
+    assert kinds(events) == ["raised", "cleared"]
+    assert decisions[-1].state is State.COOLDOWN
+    assert memory.suppressed == 1
+    _, _, events = play([*once, *frames(0.9, 30, THERE)])
+    assert kinds(events) == ["raised", "cleared", "raised"]
+    _, _, events = play([*once, *frames(0.1, 300), *frames(0.9, 30)])
+    assert kinds(events) == ["raised", "cleared", "raised"]
+
+
+def test_what_the_limit_held_back_is_told_with_the_next_alert() -> None:
+    law = replace_law(per_minute=1, cooldown_s=0.0)
+    quiet = frames(0.1, 60)
+    stream = [*frames(0.9, 30), *quiet, *frames(0.9, 30), *quiet, *frames(0.1, 1800), *frames(0.9, 30)]
+    _, _, events = play(stream, law)
+    raised = [event for event in events if event.kind == "raised"]
+    assert [event.folded for event in raised] == [0, 1]
+
+
+def test_a_freeze_keeps_what_is_shown_and_a_lift_off_clears_it() -> None:
+    off = [Observation(0.0, Quality(Gate.NO_CONTACT, "", 0.0), 0.0, HERE)] * 40
+    _, decisions, events = play([*frames(0.9, 30), *frames(0.9, 90, fresh=False, frozen=True)])
+    assert kinds(events) == ["raised"]
+    assert decisions[-1].state is State.FROZEN
+    assert decisions[-1].box == HERE
+    _, decisions, events = play([*frames(0.9, 30), *off])
+    assert kinds(events) == ["raised", "cleared"]
+    assert decisions[-1].state is State.NO_CONTACT
+
+
+def test_evidence_does_not_reach_across_a_lift_off() -> None:
+    off = [Observation(0.0, Quality(Gate.NO_CONTACT, "", 0.0), 0.0, HERE)]
+    _, _, events = play([*frames(0.9, 5), *off, *frames(0.9, 5)])
+    assert events == []
+
+
+def test_a_slow_board_is_not_kept_waiting_for_nine_old_frames() -> None:
+    _, _, events = play(frames(0.9, 4), fps=1.0)
+    assert events == []
+    _, _, events = play(frames(0.9, 8), fps=5.0)
+    assert kinds(events) == ["raised"]
+
+
+def test_a_stream_whose_time_went_back_starts_afresh_and_still_clears() -> None:
+    memory, _, _ = play(frames(0.9, 30))
+    memory, decision = step(LAW, memory, Observation(0.0, PASS, 0.1, HERE))
+    assert memory.window[0].score == pytest.approx(0.1)
+    assert decision.box is not None
+    for index in range(60):
+        memory, decision = step(LAW, memory, Observation(index / FPS, PASS, 0.1, HERE))
+    assert memory.track is None
+
+
+def test_seen_is_told_once_and_deletes_nothing() -> None:
+    memory, _, _ = play(frames(0.9, 30))
+    memory, events = acknowledge(LAW, memory, 1.0)
+    assert kinds(list(events)) == ["acknowledged"]
+    assert memory.track is not None
+    memory, events = acknowledge(LAW, memory, 1.1)
+    assert events == ()
+    _, decision = step(LAW, memory, Observation(1.2, PASS, 0.9, HERE))
+    assert decision.state is State.HELD
+    assert decision.box is not None
+
+
+def test_nothing_to_see_acknowledges_nothing() -> None:
+    assert acknowledge(LAW, Memory(), 0.0) == (Memory(), ())
+
+
+def test_a_rising_score_is_an_update_of_the_same_alert() -> None:
+    _, _, events = play([*frames(0.55, 12), *frames(0.9, 12)])
+    assert kinds(events) == ["raised", "updated"]
+    assert events[1].track.score.value > events[0].track.score.value
+
+
+def replace_law(**values: float) -> AlertLaw:
+    return AlertLaw(t_hi=0.5, t_lo=0.3, **values)  # type: ignore[arg-type]
