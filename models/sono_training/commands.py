@@ -51,7 +51,7 @@ def evaluate(
     where: WhereOption = None,
     groups: Annotated[Path | None, typer.Option("--groups", help="Only these groups or patients, one a line.")] = None,
     target: Annotated[str, typer.Option("--target", help="The label that counts as positive.")] = "malignant",
-    runtime: Annotated[list[RuntimeName] | None, typer.Option("--runtime", help="Default: every runtime.")] = None,
+    runtime: Annotated[RuntimeName | None, typer.Option("--runtime", help="Default: every runtime.")] = None,
     *,
     as_json: Annotated[bool, typer.Option("--json", help="One JSON object for machines.")] = False,
 ) -> None:
@@ -71,7 +71,7 @@ def evaluate(
         rows = [row for row in rows if row.group in wanted]
     if not rows:
         raise BadConfig(str(manifest), "no row is left after --where and --groups", "Loosen them")
-    runtimes = tuple(runtime or RUNTIMES)
+    runtimes = (runtime,) if runtime else RUNTIMES
     reports = {name: report(found, read_rows(found, name, rows), target) for name in runtimes}
     if as_json:
         first = reports[runtimes[0]]

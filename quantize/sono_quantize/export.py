@@ -9,8 +9,9 @@ from typing import TYPE_CHECKING
 import torch
 
 if TYPE_CHECKING:
-    from sono_models.inputs import InputSpec
     from torch import fx
+
+    from sono_models.inputs import InputSpec
 
 
 def float_tflite(network: fx.GraphModule, spec: InputSpec) -> bytes:

@@ -57,7 +57,9 @@ def read_graph(model: bytes) -> Graph:
     parsed = schema.ModelT.InitFromPackedBuf(model, 0)
     (subgraph,) = parsed.subgraphs
     kinds = _names(schema.BuiltinOperator)
-    dtypes = {getattr(schema.TensorType, name.upper()): np.dtype(name) for name in ("float32", "int8", "int32", "int64")}
+    dtypes = {
+        getattr(schema.TensorType, name.upper()): np.dtype(name) for name in ("float32", "int8", "int32", "int64")
+    }
     contents = [_content(buffer, model) for buffer in parsed.buffers]
     tensors = tuple(_tensor(tensor, contents[tensor.buffer], dtypes) for tensor in subgraph.tensors)
     codes = [max(code.builtinCode, code.deprecatedBuiltinCode) for code in parsed.operatorCodes]

@@ -11,6 +11,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from numpy.typing import NDArray
+
     from sono_models.inputs import Grey
 
 INPUT_RANGE = (-127 / 128, 128 / 128)
@@ -25,7 +26,7 @@ class Ranges:
     """The logits' range is stretched about its middle: calibration pictures do not reach the extremes."""
 
 
-def int8_tflite(model: bytes, pictures: Sequence[Grey], ranges: Ranges = Ranges()) -> bytes:  # noqa: B008 (frozen)
+def int8_tflite(model: bytes, pictures: Sequence[Grey], ranges: Ranges = Ranges()) -> bytes:
     """Static int8: weights per output channel, activations by the smallest and largest value calibration saw."""
     from litert_quantizer import Quantizer, recipe  # noqa: PLC0415  (heavy)
 

@@ -7,15 +7,17 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 import torch
+from torch import Tensor, fx
+
 from sono_models.errors import BadConfig
 from sono_models.handover import NETWORK, Handover, read_handover
-from torch import Tensor, fx
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
     from pathlib import Path
 
     from numpy.typing import NDArray
+
     from sono_models.inputs import Grey
 
 CONV = torch.ops.aten.conv2d.default
@@ -28,7 +30,9 @@ def load_network(run: Path) -> tuple[fx.GraphModule, Handover]:
     try:
         program = torch.export.load(run / NETWORK)
     except (OSError, RuntimeError, ValueError) as error:
-        raise BadConfig(str(run / NETWORK), f"not a saved network ({error})", "Train again, or copy it again") from error
+        raise BadConfig(
+            str(run / NETWORK), f"not a saved network ({error})", "Train again, or copy it again"
+        ) from error
     network = program.module()
     assert isinstance(network, fx.GraphModule)
     return network.requires_grad_(requires_grad=False), handover
@@ -65,7 +69,5 @@ def as_input(pictures: Sequence[Grey]) -> Tensor:
 @torch.no_grad()
 def predict(network: fx.GraphModule, pictures: Sequence[Grey]) -> NDArray[np.float32]:
     """Float logits (n, 2, rows, columns)."""
-    parts = [
-        network(as_input(pictures[start : start + BATCH])).numpy() for start in range(0, len(pictures), BATCH)
-    ]
+    parts = [network(as_input(pictures[start : start + BATCH])).numpy() for start in range(0, len(pictures), BATCH)]
     return np.concatenate(parts)

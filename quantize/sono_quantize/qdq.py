@@ -13,8 +13,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import onnx
 from onnx import TensorProto, helper, numpy_helper
-from sono_models.errors import Refused
 
+from sono_models.errors import Refused
 from sono_quantize.flatbuffer import Graph, Operator, Tensor, read_graph
 
 if TYPE_CHECKING:

@@ -23,7 +23,8 @@ if TYPE_CHECKING:
 OPEN_TIMEOUT_S = 5.0
 READ_TIMEOUT_S = 3.0
 """No byte for this long, and the stream is lost; also how long a stop can take."""
-LOW_LATENCY = {"fflags": "nobuffer", "flags": "low_delay", "probesize": "500000", "analyzeduration": "500000"}
+LOW_LATENCY = {"fflags": "nobuffer", "flags": "low_delay", "probesize": "500000", "analyzeduration": "100000"}
+"""Without them FFmpeg collects up to 5 s of stream before the first frame, and serves it late for ever."""
 NETWORK = {
     "http": {"protocol_whitelist": "http,https,tls,tcp", "fpsprobesize": "0"},
     "https": {"protocol_whitelist": "http,https,tls,tcp", "fpsprobesize": "0"},
@@ -55,7 +56,8 @@ class StreamSource:
         try:
             container = self._open()
         except (av.FFmpegError, OSError) as error:
-            raise SourceLost(self.name, f"cannot be opened ({reason_of(error)})", self._next_step()) from error
+            reason = f"no answer for {OPEN_TIMEOUT_S:.0f} s" if isinstance(error, av.ExitError) else reason_of(error)
+            raise SourceLost(self.name, f"cannot be opened ({reason})", self._next_step()) from error
         try:
             pictures_of(container, self.name)
         except BadSource as error:
@@ -82,7 +84,8 @@ class StreamSource:
             except av.InvalidDataError:
                 continue  # A torn picture of a stream that goes on: the next whole one is soon there.
             except (av.FFmpegError, OSError) as error:
-                raise SourceLost(self.name, f"went away ({reason_of(error)})", self._next_step()) from error
+                reason = f"silent for {READ_TIMEOUT_S:.0f} s" if isinstance(error, av.ExitError) else reason_of(error)
+                raise SourceLost(self.name, f"went away ({reason})", self._next_step()) from error
             for frame in decoded:
                 picture, coloured = look(frame)
                 yield Frame(index, arrived_s, arrived_s, picture, coloured)

@@ -1,0 +1,57 @@
+# Two commands on a fresh Debian 12 with Python 3.11 and make: `make demo` and `make test`.
+PYTHON ?= python3
+BIN := .venv/bin
+PINS := deploy/constraints.txt
+MODEL := models/bundles/breast
+DATA ?= ../shared/data
+RUNS ?= runs
+
+.PHONY: demo test test-train test-peers check bench train bundle clean
+
+demo: .venv/installed
+	$(BIN)/sono demo
+
+test: .venv/installed
+	$(BIN)/python -m pytest -m "not train and not peer"
+
+# training and quantization, on a handful of images; installs 2.3 GB of extras
+test-train: .venv/installed-train
+	$(BIN)/python -m pytest -m train
+
+# real peers: Debian's mosquitto, chromium and chromium-driver must be installed (.ci/run does that)
+test-peers: .venv/installed
+	$(BIN)/python -m pytest -m peer
+
+check: .venv/installed
+	$(BIN)/ruff format --check .
+	$(BIN)/ruff check .
+	$(BIN)/mypy
+	$(BIN)/lint-imports
+
+bench: .venv/installed
+	$(BIN)/sono bench frames
+	$(BIN)/sono bench live
+	$(BIN)/sono bench outbox
+
+# the committed bundle, from nothing but the data: phantom stills, training, int8, bundle
+train: .venv/installed-train
+	test -d $(RUNS)/phantom || $(BIN)/sono phantom --out $(RUNS)/phantom --count 240 --seed 1
+	$(BIN)/sono model train models/recipes/breast-first.toml --out $(RUNS)/breast \
+		--root data=$(DATA) --root phantom=$(RUNS)/phantom
+
+.venv/bin/python:
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \
+		{ echo "error: Python 3.11 or newer is needed: apt-get install python3 python3-venv"; exit 1; }
+	@$(PYTHON) -m venv .venv || \
+		{ rm -rf .venv; echo "error: no venv module: apt-get install python3-venv"; exit 1; }
+
+.venv/installed: .venv/bin/python pyproject.toml $(PINS)
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c $(PINS) -e '.[test,check,browser]'
+	touch $@
+
+.venv/installed-train: .venv/installed
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c $(PINS) -e '.[test,check,browser,train]'
+	touch $@
+
+clean:
+	rm -rf .venv

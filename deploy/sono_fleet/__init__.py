@@ -1,0 +1,1 @@
+"""The fleet's side: what devices send arrives here and stays."""

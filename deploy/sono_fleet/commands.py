@@ -1,0 +1,150 @@
+"""`sono fleet …`: what the fleet's side does with what devices send."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+import typer
+
+app = typer.Typer(add_completion=False, no_args_is_help=True, help="The fleet's side: ingest alerts and look at them.")
+
+Database = Annotated[str, typer.Option(help="An SQLAlchemy URL: sqlite:///FILE or postgresql+psycopg://…")]
+DATABASE = "sqlite:///fleet.sqlite"
+
+
+@app.command()
+def ingest(
+    *,
+    broker: Annotated[str, typer.Option(metavar="HOST:PORT")] = "127.0.0.1:1883",
+    database: Database = DATABASE,
+    username: Annotated[str, typer.Option(help="The broker's name for the fleet.")] = "",
+    password: Annotated[str, typer.Option(envvar="SONO_BROKER_PASSWORD", help="Better in the environment.")] = "",
+    tls_ca: Annotated[str, typer.Option(help="The broker's authority; with it the link is TLS.")] = "",
+    tls_cert: Annotated[str, typer.Option(help="The fleet's own certificate.")] = "",
+    tls_key: Annotated[str, typer.Option(help="Its key.")] = "",
+    once_seconds: Annotated[float | None, typer.Option(min=0, help="End after so many seconds.")] = None,
+) -> None:
+    """Take alerts, state and health from the broker into the database, until it is stopped."""
+    import signal
+    import threading
+
+    from sono_fleet.ingest import Ingest
+    from sono_fleet.store import Store
+    from sono_models.link import Endpoint
+
+    host, port = _host_and_port(broker)
+    where = Endpoint(host, port, username, password, tls_ca, tls_cert, tls_key)
+    stop = threading.Event()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(number, lambda *_: stop.set())
+    with Store(database) as store, Ingest(store, where, stop) as taker:
+        alarm = None
+        if once_seconds is not None:
+            alarm = threading.Timer(once_seconds, stop.set)
+            alarm.name = "once-seconds"
+            alarm.start()
+        try:
+            taker.run()
+        finally:
+            if alarm is not None:
+                alarm.cancel()
+                alarm.join()
+    print(f"{taker.tally.committed} committed, {taker.tally.duplicates} duplicates absorbed", flush=True)
+
+
+@app.command()
+def alerts(
+    database: Database = DATABASE,
+    newest: Annotated[int, typer.Option(min=1, help="So many of the newest.")] = 100,
+    as_json: Annotated[bool, typer.Option("--json", help="One JSON object a line.")] = False,
+) -> None:
+    """The alerts that are committed."""
+    import msgspec
+
+    from sono_fleet.store import Store
+
+    with Store(database) as store:
+        rows = store.alerts(newest=newest)
+    if as_json:
+        for row in rows:
+            print(msgspec.json.encode({**row, "body": msgspec.Raw(row["body"].encode())}).decode())
+        return
+    _table(
+        f"{len(rows)} committed alerts",
+        ("received", "site", "device", "sequence", "kind", "score", "band", "model"),
+        [_alert_cells(row) for row in rows],
+    )
+
+
+@app.command()
+def devices(
+    database: Database = DATABASE,
+    as_json: Annotated[bool, typer.Option("--json", help="One JSON object a line.")] = False,
+) -> None:
+    """What each device said last."""
+    import msgspec
+
+    from sono_fleet.store import Store
+
+    with Store(database) as store:
+        rows = store.devices()
+    if as_json:
+        for row in rows:
+            said = {kind: msgspec.Raw(row[kind].encode()) if row[kind] else None for kind in ("state", "health")}
+            print(msgspec.json.encode({**row, **said}).decode())
+        return
+    _table(
+        f"{len(rows)} devices",
+        ("site", "device", "online", "why", "bundle", "outbox", "last health"),
+        [_device_cells(row) for row in rows],
+    )
+
+
+def _alert_cells(row: dict[str, str]) -> tuple[str, ...]:
+    import msgspec
+
+    from sono_models import messages
+
+    place = (row["received_at"], row["site"], row["device"], str(row["sequence"]))
+    try:
+        alert = messages.decode("alert", row["body"].encode()).data
+    except msgspec.DecodeError:
+        return (*place, row["problem"], "", "", "")
+    model = f"{alert.model.name} {alert.model.version}"
+    return (*place, alert.kind, f"{alert.score.value:.2f}", alert.band, model)
+
+
+def _device_cells(row: dict[str, str | None]) -> tuple[str, ...]:
+    from sono_models import messages
+
+    state = messages.decode("state", row["state"].encode()).data if row["state"] else None
+    health = messages.decode("health", row["health"].encode()).data if row["health"] else None
+    return (
+        row["site"] or "",
+        row["device"] or "",
+        "" if state is None else "yes" if state.online else "no",
+        "" if state is None else state.reason,
+        "" if state is None else state.bundle,
+        "" if health is None else str(health.outbox_depth),
+        row["health_at"] or "",
+    )
+
+
+def _table(title: str, columns: tuple[str, ...], rows: list[tuple[str, ...]]) -> None:
+    from rich.console import Console
+    from rich.table import Table
+    from rich.text import Text
+
+    table = Table(title=title)
+    for column in columns:
+        table.add_column(column)
+    for row in rows:
+        table.add_row(*(Text(cell) for cell in row))
+    Console().print(table)
+
+
+def _host_and_port(text: str) -> tuple[str, int]:
+    host, _, port = text.rpartition(":")
+    if not host or not port.isdigit():
+        raise typer.BadParameter(f"{text!r} is not HOST:PORT", param_hint="--broker")
+    return host, int(port)

@@ -1,0 +1,242 @@
+"""Ingest: from MQTT into the database, and only then the acknowledgement that lets a device forget.
+
+A message is acknowledged to the broker after it is committed, so a kill between the two brings it again; the
+database absorbs what comes twice.
+"""
+
+from __future__ import annotations
+
+import logging
+import threading
+import time
+from collections.abc import Callable, Sequence
+from contextlib import ExitStack
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from typing import Literal, Self
+
+import msgspec
+
+from sono_fleet.store import Delivered, Line, Report, Standing, Store
+from sono_models import messages
+from sono_models.errors import BrokerLost, Stopped, Unavailable
+from sono_models.link import Endpoint, Link, Message
+
+log = logging.getLogger(__name__)
+
+CLIENT_ID = "sono-fleet-ingest"
+SUBSCRIBED = ("sono/v1/+/+/alert", "sono/v1/+/+/state", "sono/v1/+/+/health")
+BYTES_MOST = 64 * 1024
+BATCH = 200
+STEP_S = 0.1
+ACKS_UNDER_WAY = 500
+RETRY_S = 1.0
+
+
+class _Place(msgspec.Struct, frozen=True):
+    """The least an alert must have to have a place in its line."""
+
+    device: str
+    epoch: int
+    sequence: int
+
+
+class _Placed(msgspec.Struct, frozen=True):
+    data: _Place
+
+
+class Rejected(Exception):
+    """A message that has no place here. `kind` is a few words, the same for all of its kind."""
+
+    def __init__(self, kind: str) -> None:
+        self.kind = kind
+        super().__init__(kind)
+
+
+@dataclass(slots=True)
+class Tally:
+    """What came since the start."""
+
+    committed: int = 0
+    duplicates: int = 0
+    rejected: dict[str, int] = field(default_factory=dict)
+
+
+class Ingest:
+    """One loop over `step`, one process a database. A context manager."""
+
+    def __init__(
+        self,
+        store: Store,
+        endpoint: Endpoint,
+        stop: threading.Event,
+        *,
+        client_id: str = CLIENT_ID,
+        now: Callable[[], datetime] = lambda: datetime.now(UTC),
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
+        self._store, self._endpoint, self._stop = store, endpoint, stop
+        self._client_id = client_id
+        self._now, self._clock = now, clock
+        self._stack = ExitStack()
+        self._link: Link | None = None
+        self._try_at = 0.0
+        self._pending: list[Message] = []
+        self._owed: dict[Line, int] = {}
+        self._trouble = ""
+        self.tally = Tally()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *exc: object) -> None:
+        self._stack.close()
+
+    def run(self) -> None:
+        while not self._stop.is_set():
+            self.step()
+
+    def step(self) -> None:
+        """Connect, or take what came, commit it and acknowledge it. Waits at most a moment."""
+        try:
+            if self._link is None:
+                self._connect()
+            else:
+                self._serve(self._link)
+        except BrokerLost as problem:
+            self._in_trouble(str(problem))
+            self._hang_up()
+        except (Stopped, Unavailable) as problem:  # the broker keeps what is not acknowledged
+            self._in_trouble(str(problem))
+            self._stop.wait(RETRY_S)
+
+    def _connect(self) -> None:
+        left = self._try_at - self._clock()
+        if left > 0:
+            self._stop.wait(min(left, STEP_S))
+            return
+        link = Link(self._endpoint, self._client_id, subscribe=SUBSCRIBED, persistent=True)
+        self._link = self._stack.enter_context(link)
+        self._trouble = ""
+        log.info("ingest: connected to %s:%d", self._endpoint.host, self._endpoint.port)
+
+    def _hang_up(self) -> None:
+        self._link = None
+        self._stack.close()
+        self._pending.clear()  # the broker sends them again
+        self._try_at = self._clock() + RETRY_S
+
+    def _serve(self, link: Link) -> None:
+        if len(self._pending) < BATCH:
+            self._pending += link.turn(0.0 if self._pending else STEP_S, most=BATCH)
+        if self._pending:
+            standings = self._commit(self._pending)
+            link.done(self._pending)
+            self._pending.clear()
+            self._owe(standings)
+        self._pay(link)
+
+    def _commit(self, batch: Sequence[Message]) -> dict[Line, Standing]:
+        delivered: list[Delivered] = []
+        reports: list[Report] = []
+        for message in batch:
+            try:
+                read = read_message(message)
+            except Rejected as problem:
+                self._reject(problem.kind, message)
+                continue
+            if isinstance(read, Delivered):
+                delivered.append(read)
+            else:
+                reports.append(read)
+        standings = self._store.commit(delivered, reports, self._now())
+        for alert in delivered:
+            if alert.problem:
+                self._count(alert.problem)
+        again = sum(standing.duplicates for standing in standings.values())
+        self.tally.duplicates += again
+        self.tally.committed += len(delivered) - again
+        return standings
+
+    def _owe(self, standings: dict[Line, Standing]) -> None:
+        """Nothing contiguous is worth saying only to a device that keeps asking: it has forgotten its first."""
+        for line, standing in standings.items():
+            if standing.contiguous or standing.duplicates:
+                self._owed[line] = standing.contiguous
+
+    def _pay(self, link: Link) -> None:
+        while self._owed and link.unanswered < ACKS_UNDER_WAY:
+            line, sequence = self._owed.popitem()
+            event_id = f"ack/{messages.alert_id(line.device, line.epoch, sequence)}"
+            ack = messages.Ack(line.epoch, sequence)
+            body = messages.encode("ack", ack, source="/sono/fleet", event_id=event_id, at=self._now())
+            link.publish(messages.topic_of(line.site, line.device, "ack"), body)
+
+    def _reject(self, kind: str, message: Message) -> None:
+        if self._count(kind) == 1:
+            log.warning(
+                "ingest: a message on %.200r is left out: %s; more of this kind are only counted", message.topic, kind
+            )
+
+    def _count(self, kind: str) -> int:
+        self.tally.rejected[kind] = self.tally.rejected.get(kind, 0) + 1
+        return self.tally.rejected[kind]
+
+    def _in_trouble(self, words: str) -> None:
+        level = logging.DEBUG if self._trouble else logging.WARNING
+        self._trouble = words
+        log.log(level, "ingest: %s", words)
+
+
+def read_message(message: Message) -> Delivered | Report:
+    """Raises Rejected for what has no place: too large, another's name, not ours, no place in a line.
+
+    An alert that has a place but cannot be read (a newer device) is delivered with its `problem`.
+    """
+    site, device, topic = _address(message.topic)
+    if len(message.body) > BYTES_MOST:
+        raise Rejected("too large")
+    try:
+        body = message.body.decode("utf-8")
+    except UnicodeDecodeError as problem:
+        raise Rejected("not UTF-8") from problem
+    if topic == "alert":
+        return _alert(site, device, message.body, body)
+    try:
+        event = messages.decode(topic, message.body)
+    except msgspec.DecodeError as problem:
+        raise Rejected(f"not a {topic} event") from problem
+    if event.source != f"/sono/{site}/{device}":
+        raise Rejected(f"a {topic} event in another's name")
+    return Report(site, device, topic, body)
+
+
+def _alert(site: str, device: str, raw: bytes, body: str) -> Delivered:
+    try:
+        place = msgspec.json.decode(raw, type=_Placed).data
+    except msgspec.DecodeError as problem:
+        raise Rejected("not an alert event") from problem
+    if place.device != device:
+        raise Rejected("an alert event in another's name")
+    if not (0 < place.epoch < 2**63 and 0 < place.sequence < 2**63):
+        raise Rejected("an alert event with an impossible place")
+    words = ""
+    try:
+        event = messages.decode("alert", raw)
+    except msgspec.DecodeError:
+        words = "an alert event that cannot be read"
+    else:
+        if event.source != f"/sono/{site}/{device}":
+            raise Rejected("an alert event in another's name")
+    return Delivered(Line(site, device, place.epoch), place.sequence, body, words)
+
+
+def _address(topic: str) -> tuple[str, str, Literal["alert", "state", "health"]]:
+    parts = topic.split("/")
+    if len(parts) != 5 or not all(messages.IDENTIFIER.fullmatch(name) for name in parts[2:4]):
+        raise Rejected("an address that is none")
+    match parts[4]:
+        case "alert" | "state" | "health" as topic_name:
+            return parts[2], parts[3], topic_name
+        case _:
+            raise Rejected("an address that is none")

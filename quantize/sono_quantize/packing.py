@@ -1,0 +1,227 @@
+"""From a run, its int8 models and their evidence to the bundle."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import re
+import subprocess
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+
+from sono_models import __version__, bundle
+from sono_models.errors import BadBundle, BadConfig, Refused
+from sono_models.handover import DEV, FIT, Handover, read_handover, read_rows
+from sono_models.law import Gates
+from sono_models.manifest import Bound, FileEntry, Manifest, Provenance
+from sono_models.reader import verified_reader
+from sono_models.runtime import MODEL_FILE, RUNTIMES, open_runtime
+from sono_models.saliency import MALIGNANT
+from sono_quantize.figures import logits_of, pooled
+from sono_quantize.golden import COUNT, archive, golden_frames
+from sono_quantize.operating import Operating, freeze
+from sono_quantize.pictures import letterboxed
+from sono_quantize.quantization import REPORT
+
+SIMULATED_ROOT = "phantom"
+GOLDEN_TOLERANCE = {"onnx": 0.02, "litert": 0.02}
+LICENSES = Path(__file__).with_name("LICENSES.txt")
+_BOUND = re.compile(r"^([\w.-]+)(>=|<=)(-?[\d.eE-]+)$")
+
+
+@dataclass(frozen=True, slots=True)
+class Order:
+    """What to pack. `bounds` are METRIC>=LIMIT or METRIC<=LIMIT, METRIC a path into the evidence: file.key.key."""
+
+    run: Path
+    quantized: Path
+    roots: Mapping[str, Path]
+    version: str
+    out: Path
+    card: Path | None = None
+    licenses: Path = LICENSES
+    evidence: Sequence[Path] = ()
+    bounds: Sequence[str] = ()
+
+
+def pack_bundle(order: Order) -> bundle.Bundle:
+    """Write NAME-VERSION.tar, read it again whole and check it with both runtimes."""
+    if re.fullmatch(r"\d+\.\d+\.\d+", order.version) is None:
+        raise BadConfig(f"--version {order.version}", "not of the form 1.2.3", "Give three numbers")
+    handover = read_handover(order.run)
+    report, models = _quantized(order.quantized, handover)
+    evidence = _evidence(order.evidence, report)
+    envelope = tuple(read_bound(text, evidence) for text in order.bounds)
+    _refuse_unmet(envelope)
+    operating = _operating(order, handover, models)
+    files = {
+        **models,
+        bundle.GOLDEN: archive(_frames(order, handover), models),
+        "LICENSES": _text(order.licenses),
+        **{f"evidence/{name}.json": _json(content) for name, content in evidence.items()},
+        "evidence/dev.json": _json(operating.dev),
+    }
+    files["card.md"] = _text(order.card) if order.card else _card(order, handover, operating, envelope).encode()
+    manifest = _manifest(order, handover, operating, report, envelope, files)
+    path = order.out / f"{handover.name}-{order.version}.tar"
+    order.out.mkdir(parents=True, exist_ok=True)
+    fresh = path.with_suffix(".new")
+    fresh.write_bytes(bundle.pack(manifest, files))
+    try:
+        made = bundle.read(fresh)
+        for name in RUNTIMES:
+            verified_reader(made, made.runtime(name))
+    except BadBundle:
+        fresh.unlink()
+        raise
+    fresh.replace(path)
+    return bundle.read(path)
+
+
+def read_bound(text: str, evidence: Mapping[str, Any]) -> Bound:
+    """`compare.delta_auroc.lo>=-0.02`, its value taken from the evidence."""
+    match = _BOUND.match(text)
+    if match is None:
+        raise BadConfig(f"--bound {text}", "not METRIC>=LIMIT or METRIC<=LIMIT", "E.g. compare.delta_auroc.lo>=-0.02")
+    metric, sign, limit = match.groups()
+    value: Any = evidence
+    for key in metric.split("."):
+        if not isinstance(value, Mapping) or key not in value:
+            known = ", ".join(sorted(value)) if isinstance(value, Mapping) else "a figure, no keys"
+            raise BadConfig(f"--bound {text}", f"the evidence has no '{key}' there", f"There is: {known}")
+        value = value[key]
+    if isinstance(value, bool) or not isinstance(value, int | float):
+        raise BadConfig(f"--bound {text}", f"'{metric}' is {value!r}, not a figure", "Name a figure of the evidence")
+    if sign == ">=":
+        return Bound(metric, float(value), at_least=float(limit))
+    return Bound(metric, float(value), at_most=float(limit))
+
+
+def _refuse_unmet(envelope: Sequence[Bound]) -> None:
+    for bound in envelope:
+        if not bound.met():
+            limit = f"at least {bound.at_least}" if bound.at_least is not None else f"at most {bound.at_most}"
+            raise Refused(bound.metric, f"is {bound.value:.4f}, this release needs {limit}", "Nothing was packed")
+
+
+def _quantized(folder: Path, handover: Handover) -> tuple[dict[str, Any], dict[str, bytes]]:
+    """quantize.json and the two models, which must be those that it names, of this run."""
+    again = "Run `sono model quantize` again"
+    try:
+        report = json.loads((folder / REPORT).read_text("utf-8"))
+        models = {file: (folder / file).read_bytes() for file in MODEL_FILE.values()}
+    except (OSError, ValueError) as error:
+        raise BadConfig(str(folder), f"not a folder that quantize wrote ({error})", again) from error
+    if report["weights_sha256"] != handover.weights_sha256:
+        raise BadConfig(str(folder), "was quantized from another run's network", again)
+    for name, content in models.items():
+        if hashlib.sha256(content).hexdigest() != report["files"][name]:
+            raise BadConfig(str(folder / name), f"is not the file that {REPORT} tells of", again)
+    return report, models
+
+
+def _evidence(paths: Sequence[Path], report: dict[str, Any]) -> dict[str, Any]:
+    found: dict[str, Any] = {"quantize": report}
+    for path in paths:
+        try:
+            found[path.stem] = json.loads(path.read_text("utf-8"))
+        except (OSError, ValueError) as error:
+            raise BadConfig(str(path), f"not a JSON file ({error})", "Give the --json output of a command") from error
+    return found
+
+
+def _operating(order: Order, handover: Handover, models: Mapping[str, bytes]) -> Operating:
+    rows = read_rows(order.run / DEV, order.roots)
+    runtime = open_runtime("onnx", models[MODEL_FILE["onnx"]])
+    logits = logits_of(runtime, letterboxed(rows, handover.input, title="dev split"))
+    return freeze(pooled(logits, handover.pooling), rows, handover)
+
+
+def _frames(order: Order, handover: Handover) -> Any:
+    rows = [row for row in read_rows(order.run / FIT, order.roots) if row.columns["image"].startswith(SIMULATED_ROOT)]
+    chosen = rows[:: max(1, len(rows) // COUNT)][:COUNT]
+    return golden_frames(letterboxed(chosen, handover.input, title="golden frames"), handover.input, seed=handover.seed)
+
+
+def _manifest(
+    order: Order,
+    handover: Handover,
+    operating: Operating,
+    report: Mapping[str, Any],
+    envelope: tuple[Bound, ...],
+    files: Mapping[str, bytes],
+) -> Manifest:
+    made_with = {**handover.made_with, **report["made_with"], "scikit-learn": version("scikit-learn")}
+    return Manifest(
+        name=handover.name,
+        version=order.version,
+        task=f"{handover.name} ultrasound: score and place of a {' and of a '.join(handover.labels)} finding",
+        labels=handover.labels,
+        input=handover.input,
+        outputs={"saliency": f"float32 logits (1, {len(handover.labels)}, rows, columns), maps in the order of labels"},
+        pooling=handover.pooling,
+        calibration=operating.calibration,
+        operating_points=(operating.point,),
+        law=operating.law,
+        gates=Gates(),
+        golden_tolerance=GOLDEN_TOLERANCE,
+        files={name: FileEntry(hashlib.sha256(content).hexdigest(), len(content)) for name, content in files.items()},
+        min_agent=__version__,
+        provenance=Provenance(
+            commit=_commit(),
+            recipe=handover.recipe_sha256,
+            tables=handover.tables,
+            seed=handover.seed,
+            weights_sha256=handover.weights_sha256,
+            made_with=made_with,
+        ),
+        envelope=envelope,
+        license="Apache-2.0",
+    )
+
+
+def _commit() -> str:
+    """The checkout's commit, with -dirty when files differ from it; "unknown" outside a checkout."""
+    folder = Path(__file__).parent
+    command = ("git", "-C", str(folder), "describe", "--always", "--abbrev=40", "--dirty", "--exclude=*")
+    try:
+        done = subprocess.run(command, capture_output=True, text=True, check=True, timeout=10)  # noqa: S603
+    except (OSError, subprocess.SubprocessError):
+        return "unknown"
+    return done.stdout.strip()
+
+
+def _text(path: Path) -> bytes:
+    try:
+        return path.read_bytes()
+    except OSError as error:
+        raise BadConfig(str(path), error.strerror or "cannot be read", "Name a text file") from error
+
+
+def _json(content: Any) -> bytes:
+    return json.dumps(content, indent=1, sort_keys=True).encode() + b"\n"
+
+
+def _card(order: Order, handover: Handover, operating: Operating, envelope: Sequence[Bound]) -> str:
+    """The least a card must say, for a bundle that comes without one of its own."""
+    point, dev = operating.point, operating.dev
+    bounds = [f"- {bound.metric}: {bound.value:.4f}" for bound in envelope] or ["- none was set"]
+    spec, label = handover.input, handover.labels[MALIGNANT]
+    shape = f"grey, {spec.width} x {spec.height}, letterboxed"
+    reached = f"sensitivity {dev['sens']:.3f}, specificity {dev['spec']:.3f} there"
+    lines = [
+        f"# {handover.name} {order.version}",
+        "",
+        "Research prototype, not a medical device.",
+        "",
+        f"Labels: {', '.join(handover.labels)}. Input: {shape}. int8, one set of integers for both runtimes.",
+        "",
+        f"Threshold {point.threshold:.4f} on the calibrated {label} score, frozen on the {point.frozen_on}: {reached}.",
+        "",
+        "Figures this release had to meet:",
+        *bounds,
+    ]
+    return "\n".join(lines) + "\n"

@@ -1,0 +1,124 @@
+"""From a finished run to model.tflite, model.onnx and quantize.json."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import logging
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from sono_models.errors import BadConfig
+from sono_models.handover import DEV, FIT, Handover, read_rows
+from sono_models.inputs import Grey
+from sono_models.runtime import MODEL_FILE, open_runtime
+from sono_models.saliency import MALIGNANT
+from sono_quantize.bias_correction import correct_biases, with_grid_weights
+from sono_quantize.export import float_tflite
+from sono_quantize.figures import Logits, change, logits_of, pooled, threshold_at
+from sono_quantize.integers import int8_tflite
+from sono_quantize.network import load_network, predict
+from sono_quantize.pictures import choose, letterboxed, names_digest
+from sono_quantize.qdq import to_onnx
+
+log = logging.getLogger(__name__)
+
+REPORT = "quantize.json"
+SENSITIVITY = 0.90
+"""Decisions are compared where the float network finds this share of the malignant pictures of the dev split."""
+_PARTS = ("torch", "litert-torch", "litert-quantizer", "ai-edge-litert", "onnx", "onnxruntime")
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """How many training pictures calibration and bias correction see, and whether to measure the plain way too."""
+
+    calibration: int = 128
+    correction: int = 64
+    plain: bool = True
+
+
+@dataclass(frozen=True, slots=True)
+class Measured:
+    """The dev pictures, what the float network says of them, and the threshold decisions are compared at."""
+
+    pictures: Sequence[Grey]
+    exact: Logits
+    threshold: float
+
+
+def quantize_run(run: Path, roots: Mapping[str, Path], out: Path, plan: Plan = Plan()) -> dict[str, Any]:
+    """Write the two models and their report into `out`; returns the report."""
+    network, handover = load_network(run)
+    rows = choose(read_rows(run / FIT, roots), plan.calibration, seed=handover.seed)
+    pictures = letterboxed(rows, handover.input, title="calibration")
+    measured = _measure(run, roots, network, handover)
+    log.info("correcting the biases on %d pictures", min(plan.correction, len(pictures)))
+    corrected = correct_biases(network, pictures[: plan.correction])
+    models = _models(corrected, handover, pictures)
+    report = {
+        "weights_sha256": handover.weights_sha256,
+        "files": {name: hashlib.sha256(content).hexdigest() for name, content in models.items()},
+        "bytes": {name: len(content) for name, content in models.items()},
+        "calibration": {"images": len(rows), "names_sha256": names_digest(rows), "corrected_on": plan.correction},
+        "dev_images": len(measured.pictures),
+        "threshold": measured.threshold,
+        "weights_only": {
+            "plain": _change(measured, predict(with_grid_weights(network), measured.pictures), handover),
+            "corrected": _change(measured, predict(corrected, measured.pictures), handover),
+        },
+        "int8": _int8(network, models, handover, pictures, measured, plan),
+        "made_with": {name: version(name) for name in _PARTS},
+    }
+    out.mkdir(parents=True, exist_ok=True)
+    for name, content in models.items():
+        (out / name).write_bytes(content)
+    (out / REPORT).write_text(json.dumps(report, indent=1) + "\n", "utf-8")
+    return report
+
+
+def _measure(run: Path, roots: Mapping[str, Path], network: Any, handover: Handover) -> Measured:
+    rows = read_rows(run / DEV, roots)
+    positive = np.array([row.label == handover.labels[MALIGNANT] for row in rows])
+    if not positive.any():
+        raise BadConfig(str(run / DEV), "holds no malignant image", "Train with a larger dev_share")
+    pictures = letterboxed(rows, handover.input, title="dev split")
+    exact = predict(network, pictures)
+    scores = pooled(exact, handover.pooling)[:, MALIGNANT]
+    return Measured(pictures, exact, threshold_at(SENSITIVITY, scores, positive))
+
+
+def _models(network: Any, handover: Handover, pictures: Sequence[Grey]) -> dict[str, bytes]:
+    tflite = int8_tflite(float_tflite(network, handover.input), pictures)
+    return {MODEL_FILE["litert"]: tflite, MODEL_FILE["onnx"]: to_onnx(tflite)}
+
+
+def _int8(
+    network: Any,
+    models: Mapping[str, bytes],
+    handover: Handover,
+    pictures: Sequence[Grey],
+    measured: Measured,
+    plan: Plan,
+) -> dict[str, Any]:
+    litert = logits_of(open_runtime("litert", models[MODEL_FILE["litert"]]), measured.pictures)
+    onnx = logits_of(open_runtime("onnx", models[MODEL_FILE["onnx"]]), measured.pictures)
+    difference = np.abs(pooled(litert, handover.pooling) - pooled(onnx, handover.pooling))
+    found: dict[str, Any] = {
+        "corrected": _change(measured, onnx, handover),
+        "runtimes_max_diff": float(difference.max()),
+        "runtimes_equal_maps": int((litert == onnx).all(axis=(1, 2, 3)).sum()),
+    }
+    if plan.plain:
+        plain = int8_tflite(float_tflite(with_grid_weights(network), handover.input), pictures)
+        found["plain"] = _change(measured, logits_of(open_runtime("litert", plain), measured.pictures), handover)
+    return found
+
+
+def _change(measured: Measured, ours: Logits, handover: Handover) -> dict[str, Any]:
+    return change(measured.exact, ours, handover.pooling, measured.threshold)
