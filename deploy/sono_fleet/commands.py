@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
+
+if TYPE_CHECKING:
+    from sono_fleet.store import Delivered
 
 app = typer.Typer(add_completion=False, no_args_is_help=True, help="The fleet's side: ingest alerts and look at them.")
 
@@ -23,6 +26,7 @@ def ingest(
     tls_cert: Annotated[str, typer.Option(help="The fleet's own certificate.")] = "",
     tls_key: Annotated[str, typer.Option(help="Its key.")] = "",
     once_seconds: Annotated[float | None, typer.Option(min=0, help="End after so many seconds.")] = None,
+    as_json: Annotated[bool, typer.Option("--json", help="A JSON object for each alert as it is committed.")] = False,
 ) -> None:
     """Take alerts, state and health from the broker into the database, until it is stopped."""
     import signal
@@ -37,7 +41,8 @@ def ingest(
     stop = threading.Event()
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, lambda *_: stop.set())
-    with Store(database) as store, Ingest(store, where, stop) as taker:
+    told = _tell if as_json else _say_nothing
+    with Store(database) as store, Ingest(store, where, stop, told=told) as taker:
         alarm = None
         if once_seconds is not None:
             alarm = threading.Timer(once_seconds, stop.set)
@@ -49,7 +54,8 @@ def ingest(
             if alarm is not None:
                 alarm.cancel()
                 alarm.join()
-    print(f"{taker.tally.committed} committed, {taker.tally.duplicates} duplicates absorbed", flush=True)
+    if not as_json:
+        print(f"{taker.tally.committed} committed, {taker.tally.duplicates} duplicates absorbed", flush=True)
 
 
 @app.command()
@@ -98,6 +104,36 @@ def devices(
         ("site", "device", "online", "why", "bundle", "outbox", "last health"),
         [_device_cells(row) for row in rows],
     )
+
+
+@app.command()
+def tally(
+    database: Database = DATABASE,
+    as_json: Annotated[bool, typer.Option("--json", help="One JSON object.")] = False,
+) -> None:
+    """How many alerts are committed, and how many deliveries came more than once."""
+    import msgspec
+
+    from sono_fleet.store import Store
+
+    with Store(database) as store:
+        counts = {"committed": store.count(), "duplicates": store.duplicates()}
+    if as_json:
+        print(msgspec.json.encode(counts).decode())
+    else:
+        print(f"{counts['committed']} committed, {counts['duplicates']} duplicates absorbed")
+
+
+def _tell(alert: Delivered) -> None:
+    """The alert's own data, with its site, on one line."""
+    import msgspec
+
+    data = msgspec.json.decode(alert.body)["data"]
+    print(msgspec.json.encode({**data, "site": alert.line.site}).decode(), flush=True)
+
+
+def _say_nothing(alert: Delivered) -> None:
+    del alert
 
 
 def _alert_cells(row: dict[str, str]) -> tuple[str, ...]:

@@ -9,7 +9,7 @@ from __future__ import annotations
 import logging
 import threading
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
@@ -17,7 +17,7 @@ from typing import Literal, Self
 
 import msgspec
 
-from sono_fleet.store import Delivered, Line, Report, Standing, Store
+from sono_fleet.store import Delivered, Line, Outcome, Report, Standing, Store
 from sono_models import messages
 from sono_models.errors import BrokerLost, Stopped, Unavailable
 from sono_models.link import Endpoint, Link, Message
@@ -63,7 +63,7 @@ class Tally:
 
 
 class Ingest:
-    """One loop over `step`, one process a database. A context manager."""
+    """One loop over `step`, one process a database. A context manager. `told` hears each newly committed alert."""
 
     def __init__(
         self,
@@ -71,12 +71,13 @@ class Ingest:
         endpoint: Endpoint,
         stop: threading.Event,
         *,
+        told: Callable[[Delivered], None] = lambda _alert: None,
         client_id: str = CLIENT_ID,
         now: Callable[[], datetime] = lambda: datetime.now(UTC),
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self._store, self._endpoint, self._stop = store, endpoint, stop
-        self._client_id = client_id
+        self._told, self._client_id = told, client_id
         self._now, self._clock = now, clock
         self._stack = ExitStack()
         self._link: Link | None = None
@@ -130,13 +131,16 @@ class Ingest:
         if len(self._pending) < BATCH:
             self._pending += link.turn(0.0 if self._pending else STEP_S, most=BATCH)
         if self._pending:
-            standings = self._commit(self._pending)
+            outcome = self._commit(self._pending)
             link.done(self._pending)
             self._pending.clear()
-            self._owe(standings)
+            self._owe(outcome.standings)
+            self._pay(link)
+            for alert in outcome.fresh:
+                self._told(alert)
         self._pay(link)
 
-    def _commit(self, batch: Sequence[Message]) -> dict[Line, Standing]:
+    def _commit(self, batch: Sequence[Message]) -> Outcome:
         delivered: list[Delivered] = []
         reports: list[Report] = []
         for message in batch:
@@ -149,16 +153,15 @@ class Ingest:
                 delivered.append(read)
             else:
                 reports.append(read)
-        standings = self._store.commit(delivered, reports, self._now())
-        for alert in delivered:
+        outcome = self._store.commit(delivered, reports, self._now())
+        for alert in outcome.fresh:
             if alert.problem:
                 self._count(alert.problem)
-        again = sum(standing.duplicates for standing in standings.values())
-        self.tally.duplicates += again
-        self.tally.committed += len(delivered) - again
-        return standings
+        self.tally.duplicates += len(delivered) - len(outcome.fresh)
+        self.tally.committed += len(outcome.fresh)
+        return outcome
 
-    def _owe(self, standings: dict[Line, Standing]) -> None:
+    def _owe(self, standings: Mapping[Line, Standing]) -> None:
         """Nothing contiguous is worth saying only to a device that keeps asking: it has forgotten its first."""
         for line, standing in standings.items():
             if standing.contiguous or standing.duplicates:

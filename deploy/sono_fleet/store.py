@@ -5,6 +5,7 @@ One schema, two engines: SQLite (a file) by default, PostgreSQL by URL.
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -92,6 +93,14 @@ class Standing:
     duplicates: int
 
 
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """Of one batch: where each line in it stands, and which alerts were new."""
+
+    standings: Mapping[Line, Standing]
+    fresh: Sequence[Delivered]
+
+
 class Store:
     """A context manager. Raises BadConfig for a URL that cannot work, Unavailable when the database is away,
     DiskFull when it takes nothing.
@@ -112,16 +121,16 @@ class Store:
     def __exit__(self, *exc: object) -> None:
         self._engine.dispose()
 
-    def commit(self, batch: Sequence[Delivered], reports: Sequence[Report], at: datetime) -> dict[Line, Standing]:
+    def commit(self, batch: Sequence[Delivered], reports: Sequence[Report], at: datetime) -> Outcome:
         """Store a batch in one transaction, on disk when this returns. What is there already is counted."""
         with self._troubles(), self._engine.begin() as connection:
-            duplicates: dict[Line, int] = {}
-            for alert in batch:
-                fresh = self._insert(connection, alert, at)
-                duplicates[alert.line] = duplicates.get(alert.line, 0) + (0 if fresh else 1)
+            fresh = [alert for alert in batch if self._insert(connection, alert, at)]
+            delivered = Counter(alert.line for alert in batch)
+            delivered.subtract(alert.line for alert in fresh)
             for report in {(report.site, report.device, report.kind): report for report in reports}.values():
                 self._report(connection, report, at)
-            return {line: self._advance(connection, line, count) for line, count in duplicates.items()}
+            standings = {line: self._advance(connection, line, again) for line, again in delivered.items()}
+        return Outcome(standings, fresh)
 
     def alerts(self, *, newest: int | None = None) -> list[dict[str, Any]]:
         """Committed alerts in the order they came: every column."""

@@ -41,6 +41,8 @@ class Parts:
     commands: queue.SimpleQueue[Press]
     told: Provenance
     simulated: bool
+    threshold: float
+    """Where the bar's mark stands: the score from which frames count towards an alert."""
     clock: Callable[[], float] = time.monotonic
 
 
@@ -191,6 +193,7 @@ class Agent:
             runtime=parts.told.model.runtime,
             source=parts.told.source,
             simulated=parts.simulated,
+            threshold=parts.threshold,
             strip=self._strip.shown,
         )
 

@@ -25,7 +25,7 @@ server_name: sonoedge
 host: "127.0.0.1"
 port: -1
 jetstream {{ store_dir: {folder}, sync_interval: always, max_memory_store: 16MB }}
-mqtt {{ host: "127.0.0.1", port: {port}, max_ack_pending: 2000 }}
+mqtt {{ host: "127.0.0.1", port: {port}, max_ack_pending: 2000, ack_wait: "2s" }}
 """
 
 

@@ -55,6 +55,7 @@ class Pipeline:
         self.memory = Memory()
         self.reader = reader
         self._law, self._gates = manifest.law, manifest.gates
+        self.threshold = manifest.law.t_hi
         self._thumb: Grey | None = None
         self._still_since_s = 0.0
         self._was_scored = False

@@ -9,11 +9,13 @@ from __future__ import annotations
 import hashlib
 import io
 import json
+import mmap
 import re
 import tarfile
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import IO, TYPE_CHECKING, TypeAlias
 
 import msgspec
 import numpy as np
@@ -23,8 +25,6 @@ from sono_models.manifest import SCHEMA, Manifest
 from sono_models.runtime import MODEL_FILE, RuntimeName, open_runtime
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
-
     from numpy.typing import NDArray
 
     from sono_models.inputs import Grey
@@ -35,6 +35,7 @@ MANIFEST = "manifest.json"
 DIGEST = "manifest.json.sha256"
 GOLDEN = "golden.npz"
 REQUIRED = (*MODEL_FILE.values(), GOLDEN, "card.md", "LICENSES")
+Content: TypeAlias = bytes | memoryview
 _AGAIN = "Fetch the bundle again, or name another with --bundle"
 
 
@@ -48,18 +49,29 @@ class Golden:
 
 @dataclass(frozen=True, slots=True)
 class Bundle:
-    """A bundle that was read whole and found intact. `files` maps each member to its bytes."""
+    """A bundle that was read whole and found intact. Its members stay in the file until they are asked for."""
 
     path: Path
     sha256: str
     manifest: Manifest
-    files: Mapping[str, bytes]
+    members: Mapping[str, tuple[int, int]]
+    """Of each member its place in the file: offset and size."""
+
+    def content(self, name: str) -> bytes:
+        """A member's bytes, checked again: the file may have changed since it was read."""
+        offset, size = self.members[name]
+        with self.path.open("rb") as file:
+            file.seek(offset)
+            data = file.read(size)
+        if hashlib.sha256(data).hexdigest() != self.manifest.files[name].sha256:
+            raise BadBundle(str(self.path), f"{name} changed after it was verified", _AGAIN)
+        return data
 
     def runtime(self, name: RuntimeName, *, threads: int = 1) -> Runtime:
-        return open_runtime(name, self.files[MODEL_FILE[name]], threads=threads)
+        return open_runtime(name, self.content(MODEL_FILE[name]), threads=threads)
 
     def golden(self) -> Golden:
-        with np.load(io.BytesIO(self.files[GOLDEN]), allow_pickle=False) as arrays:
+        with np.load(io.BytesIO(self.content(GOLDEN)), allow_pickle=False) as arrays:
             logits = {name: np.asarray(arrays[f"logits_{name}"], np.float32) for name in MODEL_FILE}
             frames: Grey = np.asarray(arrays["frames"], np.uint8)
         return Golden(frames, logits)
@@ -68,19 +80,27 @@ class Bundle:
 def pack(manifest: Manifest, files: Mapping[str, bytes]) -> bytes:
     """The tar of a bundle: members in a fixed order, no times, no owners. `manifest.files` must match."""
     text = json.dumps(msgspec.to_builtins(manifest), indent=1, sort_keys=True).encode() + b"\n"
-    members = {
+    members: dict[str, Content] = {
         MANIFEST: text,
         DIGEST: hashlib.sha256(text).hexdigest().encode() + b"\n",
         **{name: files[name] for name in sorted(files)},
     }
-    buffer = io.BytesIO()
-    with tarfile.open(fileobj=buffer, mode="w", format=tarfile.USTAR_FORMAT) as tar:
-        for name, content in members.items():
-            info = tarfile.TarInfo(name)
-            info.size = len(content)
-            info.mode = 0o644
-            tar.addfile(info, io.BytesIO(content))
-    return buffer.getvalue()
+    return b"".join(_parts(members))
+
+
+def _parts(members: Mapping[str, Content]) -> Iterator[Content]:
+    """The tar (POSIX ustar), piece by piece: a header, the content, zeros up to the next block."""
+    written = 0
+    for name, content in members.items():
+        info = tarfile.TarInfo(name)
+        info.size = len(content)
+        info.mode = 0o644
+        yield info.tobuf(tarfile.USTAR_FORMAT)
+        yield content
+        yield bytes(-len(content) % tarfile.BLOCKSIZE)
+        written += tarfile.BLOCKSIZE + len(content) + (-len(content) % tarfile.BLOCKSIZE)
+    end = 2 * tarfile.BLOCKSIZE
+    yield bytes(end + -(written + end) % tarfile.RECORDSIZE)
 
 
 def find(path: Path) -> Path:
@@ -103,43 +123,68 @@ def _version(path: Path) -> tuple[int, ...]:
 def read(path: Path) -> Bundle:
     """Read and check a bundle. Raises BadBundle naming the first thing that is wrong."""
     path = find(path)
-    # 1. no larger than a bundle may be
+    # 1. no larger than a bundle may be, and not empty
     size = path.stat().st_size
-    if size > MAX_BYTES:
-        raise BadBundle(str(path), f"{size} bytes, a bundle has at most {MAX_BYTES}", _AGAIN)
-    raw = path.read_bytes()
+    if not 0 < size <= MAX_BYTES:
+        raise BadBundle(str(path), f"{size} bytes, a bundle has 1 to {MAX_BYTES}", _AGAIN)
+    with (
+        path.open("rb") as file,
+        mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as mapped,
+        memoryview(mapped) as raw,
+    ):
+        return _read(path, file, raw)
+
+
+def _read(path: Path, file: IO[bytes], raw: memoryview) -> Bundle:
     # 2. a tar of plain files
-    files = _members(path, raw)
-    # 3. a manifest that is whole and of a schema we know
-    manifest = _manifest(path, files)
-    # 4. every file that the manifest names, with its size and digest, and no other
-    _check_files(path, manifest, files)
-    # 5. every remaining bit: header, order, padding
-    content = {name: data for name, data in files.items() if name not in {MANIFEST, DIGEST}}
-    if pack(manifest, content) != raw:
-        raise BadBundle(str(path), "its bytes are not what its content packs to (damaged or repacked)", _AGAIN)
-    return Bundle(path, hashlib.sha256(raw).hexdigest(), manifest, content)
-
-
-def _members(path: Path, raw: bytes) -> dict[str, bytes]:
-    files: dict[str, bytes] = {}
+    places = _places(path, file)
+    parts = {name: raw[offset : offset + size] for name, (offset, size) in places.items()}
     try:
-        with tarfile.open(fileobj=io.BytesIO(raw), mode="r:") as tar:
+        # 3. a manifest that is whole and of a schema we know
+        manifest = _manifest(path, parts)
+        # 4. every file that the manifest names, with its size and digest, and no other
+        _check_files(path, manifest, parts)
+        # 5. every remaining bit: header, order, padding
+        _check_packing(path, parts, raw)
+    finally:
+        for part in parts.values():
+            part.release()
+    members = {name: place for name, place in places.items() if name in manifest.files}
+    return Bundle(path, hashlib.sha256(raw).hexdigest(), manifest, members)
+
+
+def _places(path: Path, file: IO[bytes]) -> dict[str, tuple[int, int]]:
+    places: dict[str, tuple[int, int]] = {}
+    try:
+        with tarfile.open(fileobj=file, mode="r:") as tar:
             for info in tar:
-                reader = tar.extractfile(info) if info.isreg() else None
-                if reader is None:
+                if not info.isreg():
                     raise BadBundle(str(path), f"member {info.name!r} is not a plain file", _AGAIN)
-                files[info.name] = reader.read()
+                places[info.name] = (info.offset_data, info.size)
     except (tarfile.TarError, UnicodeDecodeError, ValueError, OverflowError) as error:
         raise BadBundle(str(path), f"not a readable tar ({error})", _AGAIN) from error
-    return files
+    return places
 
 
-def _manifest(path: Path, files: Mapping[str, bytes]) -> Manifest:
+def _check_packing(path: Path, parts: Mapping[str, memoryview], raw: memoryview) -> None:
+    first = [name for name in (MANIFEST, DIGEST) if name in parts]
+    ordered: dict[str, Content] = {name: parts[name] for name in (*first, *sorted(set(parts) - set(first)))}
+    at = 0
+    for part in _parts(ordered):
+        if raw[at : at + len(part)] != part:
+            break
+        at += len(part)
+    else:
+        if at == len(raw):
+            return
+    raise BadBundle(str(path), "its bytes are not what its content packs to (damaged or repacked)", _AGAIN)
+
+
+def _manifest(path: Path, files: Mapping[str, memoryview]) -> Manifest:
     text = files.get(MANIFEST)
     if text is None or DIGEST not in files:
         raise BadBundle(str(path), f"{MANIFEST} or its digest is missing", _AGAIN)
-    if hashlib.sha256(text).hexdigest().encode() != files[DIGEST].strip():
+    if hashlib.sha256(text).hexdigest().encode() != bytes(files[DIGEST]).strip():
         raise BadBundle(str(path), f"{MANIFEST} does not match its sha256", _AGAIN)
     try:
         manifest = msgspec.json.decode(text, type=Manifest)
@@ -150,7 +195,7 @@ def _manifest(path: Path, files: Mapping[str, bytes]) -> Manifest:
     return manifest
 
 
-def _check_files(path: Path, manifest: Manifest, files: Mapping[str, bytes]) -> None:
+def _check_files(path: Path, manifest: Manifest, files: Mapping[str, memoryview]) -> None:
     named = set(manifest.files)
     present = set(files) - {MANIFEST, DIGEST}
     for name in sorted(named ^ present) + [name for name in REQUIRED if name not in named]:

@@ -10,7 +10,7 @@ from __future__ import annotations
 import socket
 import ssl
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any, Self
 
@@ -74,7 +74,7 @@ class Link:
         self._arrived: list[Message] = []
         self._outstanding: dict[int, float] = {}
         self._refusal: str | None = None
-        self._is_up = False
+        self._is_up = self._is_subscribed = False
         self._client = mqtt.Client(
             CallbackAPIVersion.VERSION2,
             client_id=client_id,
@@ -84,6 +84,7 @@ class Link:
         )
         self._client.connect_timeout = ANSWER_S
         self._client.on_connect = self._on_connect
+        self._client.on_subscribe = self._on_subscribe
         self._client.on_message = self._on_message
         self._client.on_publish = self._on_publish
         if endpoint.username:
@@ -104,10 +105,10 @@ class Link:
             self._client.connect(where.host, where.port, where.keepalive_s)
         except (OSError, ValueError) as problem:
             raise self._lost(getattr(problem, "strerror", None) or str(problem) or type(problem).__name__) from problem
-        socket_ = self._client.socket()
-        if socket_ is not None:
+        stream = self._client.socket()
+        if isinstance(stream, socket.socket):
             # Small packets one after another: without this each window waits 40 ms for a delayed TCP ack.
-            socket_.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+            stream.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         try:
             self._shake_hands()
         except BaseException:
@@ -120,7 +121,7 @@ class Link:
 
     def turn(self, timeout_s: float, *, most: int = 1) -> list[Message]:
         """Send and receive for at most this time; what arrived, up to about `most` messages."""
-        self._loop(timeout_s)
+        self._loop(0.0 if self._arrived else timeout_s)
         seen = 0
         while seen < len(self._arrived) < most:
             seen = len(self._arrived)
@@ -152,12 +153,16 @@ class Link:
 
     def _shake_hands(self) -> None:
         deadline = time.monotonic() + ANSWER_S
-        while not self._is_up:
-            if time.monotonic() > deadline:
-                raise self._lost("no answer to the handshake")
-            self._loop(0.1)
+        self._await(lambda: self._is_up, deadline, "no answer to the handshake")
         if self._subscribe:
             self._checked(self._client.subscribe([(topic, 1) for topic in self._subscribe])[0])
+            self._await(lambda: self._is_subscribed, deadline, "no answer to the subscription")
+
+    def _await(self, true: Callable[[], bool], deadline: float, otherwise: str) -> None:
+        while not true():
+            if time.monotonic() > deadline:
+                raise self._lost(otherwise)
+            self._loop(0.1)
 
     def _loop(self, timeout_s: float) -> None:
         code = self._client.loop(timeout_s)
@@ -179,6 +184,11 @@ class Link:
         self._is_up = not reason.is_failure
         if reason.is_failure:
             self._refusal = f"it refused the connection ({reason})"
+
+    def _on_subscribe(self, _client: Any, _data: Any, _mid: int, reasons: Any, _properties: Any) -> None:
+        self._is_subscribed = True
+        if any(reason.is_failure for reason in reasons):
+            self._refusal = "it refused a subscription"
 
     def _on_message(self, _client: Any, _data: Any, message: mqtt.MQTTMessage) -> None:
         self._arrived.append(Message(message.topic, bytes(message.payload), message.retain, message.mid))

@@ -37,7 +37,7 @@ def show(
 
     found = read(bundle or default_path())
     if card:
-        print(found.files["card.md"].decode())
+        print(found.content("card.md").decode())
         return
     manifest = msgspec.to_builtins(found.manifest)
     if as_json:

@@ -55,10 +55,11 @@ def frame_scores(maps: NDArray[np.float32], pooling: Pooling) -> tuple[float, fl
     return float(scores[BENIGN]), float(scores[MALIGNANT])
 
 
-def point(saliency: NDArray[np.float32], *, share_of_peak: float = 0.5) -> Box:
+def point(saliency: NDArray[np.float32], *, share_of_peak: float = 0.25) -> Box:
     """The box around the peak of one map (rows, columns), in fractions of the model's input.
 
-    The connected cells that hold at least `share_of_peak` of the peak's value.
+    The connected cells that hold at least `share_of_peak` of the peak's value (a quarter gave the best box
+    recall on the training groups' dev split, of 0.1 to 0.5).
     """
     rows, columns = saliency.shape
     row, column = divmod(int(saliency.argmax()), columns)

@@ -14,7 +14,7 @@ from sono_models.errors import BadManifest
 from sono_models.inputs import Box, letterbox
 from sono_models.reader import Reader, verified_reader
 from sono_models.runtime import RuntimeName
-from sono_models.saliency import BENIGN, MALIGNANT
+from sono_models.saliency import BENIGN, MALIGNANT, point
 from sono_models.table import Row, read_grey, read_mask
 from sono_training import statistics as figures
 
@@ -49,7 +49,8 @@ def _read(reader: Reader, row: Row) -> Read:
     x, y = placement.to_picture(cell).centre()
     height, width = mask.shape
     hit = bool(mask[min(int(y * height), height - 1), min(int(x * width), width - 1)])
-    return Read(row, reading.benign, reading.malignant, hit, reading.box.iou(_bounds(mask)))
+    box = placement.to_picture(point(lesion))
+    return Read(row, reading.benign, reading.malignant, hit, box.iou(_bounds(mask)))
 
 
 def _bounds(mask: Any) -> Box:
@@ -88,7 +89,7 @@ def report(bundle: Bundle, reads: Sequence[Read], target: str) -> dict[str, Any]
 
 
 def _localisation(reads: Sequence[Read]) -> dict[str, float | int] | None:
-    """`pointing_hit`: the peak lies on the lesion. `box_recall_iou50`, for the target's own box."""
+    """`pointing_hit`: the peak of the maps lies on the lesion; `box_recall_iou50`: their box meets the mask's."""
     hits = [read.hit for read in reads if read.hit is not None]
     ious = [read.iou for read in reads if read.iou is not None]
     if not hits:

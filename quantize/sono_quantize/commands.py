@@ -19,29 +19,31 @@ RecipeOption = Annotated[
 JsonOption = Annotated[bool, typer.Option("--json", help="One JSON object for machines.")]
 
 
-def quantize(
+def quantize(  # noqa: PLR0917  (typer calls it by name)
     run: RunOption,
     out: Annotated[Path, typer.Option("--out", help="Folder for model.tflite, model.onnx and quantize.json.")],
     root: RootOption = None,
     recipe: RecipeOption = None,
     images: Annotated[int, typer.Option("--images", min=8, help="Training images for calibration.")] = 128,
+    finetune: Annotated[
+        int, typer.Option("--finetune", min=0, help="Training images for quantization-aware fine-tuning; 0: none.")
+    ] = 0,
+    epochs: Annotated[int, typer.Option("--epochs", min=1, help="Of the fine-tuning.")] = 2,
     *,
     plain: Annotated[bool, typer.Option(help="Measure int8 without bias correction too.")] = True,
     as_json: JsonOption = False,
 ) -> None:
     """Make int8 files for both runtimes, with one set of integers, and say what that cost."""
-    import torch
-
     from sono_quantize.quantization import Plan, quantize_run
 
     _check_recipe(recipe, run)
-    torch.set_num_threads(1)
-    report = quantize_run(run, _roots(root), out, Plan(calibration=images, plain=plain))
+    plan = Plan(calibration=images, finetune=finetune, epochs=epochs, plain=plain)
+    report = quantize_run(run, _roots(root), out, plan)
     if as_json:
         print(json.dumps(report))
         return
     int8 = report["int8"]
-    for name in ("plain", "corrected"):
+    for name in ("plain", "corrected", "finetuned"):
         if name in int8:
             figures = int8[name]
             kept = f"{100 * figures['decisions_kept']:.1f} % of {report['dev_images']} decisions kept"

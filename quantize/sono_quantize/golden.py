@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 from collections.abc import Mapping, Sequence
+from typing import Any
 
 import cv2
 import numpy as np
@@ -26,7 +27,7 @@ def golden_frames(simulated: Sequence[Grey], spec: InputSpec, *, seed: int) -> N
 
 def archive(frames: NDArray[np.uint8], models: Mapping[str, bytes]) -> bytes:
     """`golden.npz`: the frames, and for each runtime the logits that its model gives here."""
-    logits = {}
+    logits: dict[str, Any] = {}
     for name, file in MODEL_FILE.items():
         runtime = open_runtime(name, models[file])
         logits[f"logits_{name}"] = np.stack([runtime.saliency(frame) for frame in frames])

@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 from sklearn.linear_model import LogisticRegression
 
+from sono_models.errors import Refused
 from sono_models.handover import Handover
 from sono_models.law import AlertLaw
 from sono_models.manifest import OperatingPoint
@@ -58,10 +59,13 @@ def freeze(scores: Scores, rows: Sequence[Row], handover: Handover) -> Operating
 
 
 def platt(scores: NDArray[np.float64], positive: NDArray[np.bool_]) -> Calibration:
-    """Platt scaling on the score's logit; a falling slope would turn scores round and is refused by assertion."""
+    """Platt scaling on the score's logit. Raises Refused when the score does not rise with the finding."""
     clipped = np.clip(scores, 1e-6, 1 - 1e-6)
     logits = np.log(clipped / (1 - clipped))[:, None]
     fitted = LogisticRegression(C=1e4).fit(logits, positive)
     slope, offset = float(fitted.coef_[0, 0]), float(fitted.intercept_[0])
-    assert slope > 0, "the score falls with the finding"
+    if slope <= 0:
+        raise Refused(
+            "calibration", "the score does not rise with the finding on the dev split", "Train a better network"
+        )
     return Calibration(slope=round(slope, 6), offset=round(offset, 6))

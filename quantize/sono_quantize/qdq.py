@@ -43,7 +43,7 @@ def to_onnx(model: bytes) -> bytes:
             raise Refused(f"operator {operator.kind}", "the converter does not know it", f"It knows: {known}")
         write(writer, operator)
     writer.number_output()
-    return writer.finish().SerializeToString()
+    return bytes(writer.finish().SerializeToString())
 
 
 @dataclass(slots=True)

@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from torch import fx
 
 from sono_models.errors import BadConfig
 from sono_models.handover import DEV, FIT, Handover, read_rows
@@ -19,6 +20,7 @@ from sono_models.inputs import Grey
 from sono_models.runtime import MODEL_FILE, open_runtime
 from sono_models.saliency import MALIGNANT
 from sono_quantize.bias_correction import correct_biases, with_grid_weights
+from sono_quantize.distil import Schedule, distil
 from sono_quantize.export import float_tflite
 from sono_quantize.figures import Logits, change, logits_of, pooled, threshold_at
 from sono_quantize.integers import int8_tflite
@@ -36,10 +38,12 @@ _PARTS = ("torch", "litert-torch", "litert-quantizer", "ai-edge-litert", "onnx",
 
 @dataclass(frozen=True, slots=True)
 class Plan:
-    """How many training pictures calibration and bias correction see, and whether to measure the plain way too."""
+    """How many training pictures each stage sees (0: no fine-tuning), and whether to measure the plain way too."""
 
     calibration: int = 128
     correction: int = 64
+    finetune: int = 0
+    epochs: int = 2
     plain: bool = True
 
 
@@ -55,24 +59,32 @@ class Measured:
 def quantize_run(run: Path, roots: Mapping[str, Path], out: Path, plan: Plan = Plan()) -> dict[str, Any]:
     """Write the two models and their report into `out`; returns the report."""
     network, handover = load_network(run)
-    rows = choose(read_rows(run / FIT, roots), plan.calibration, seed=handover.seed)
-    pictures = letterboxed(rows, handover.input, title="calibration")
+    rows = choose(read_rows(run / FIT, roots), max(plan.calibration, plan.finetune), seed=handover.seed)
+    every = letterboxed(rows, handover.input, title="training images")
+    rows, pictures = rows[: plan.calibration], every[: plan.calibration]
     measured = _measure(run, roots, network, handover)
     log.info("correcting the biases on %d pictures", min(plan.correction, len(pictures)))
     corrected = correct_biases(network, pictures[: plan.correction])
-    models = _models(corrected, handover, pictures)
+    ways: dict[str, fx.GraphModule] = {"corrected": corrected}
+    if plan.finetune:
+        schedule = Schedule(epochs=plan.epochs, seed=handover.seed)
+        ways["finetuned"] = distil(network, corrected, every[: plan.finetune], schedule)
+    if plan.plain:
+        ways["plain"] = with_grid_weights(network)
+    models = _models(ways["finetuned" if plan.finetune else "corrected"], handover, pictures)
     report = {
         "weights_sha256": handover.weights_sha256,
         "files": {name: hashlib.sha256(content).hexdigest() for name, content in models.items()},
         "bytes": {name: len(content) for name, content in models.items()},
         "calibration": {"images": len(rows), "names_sha256": names_digest(rows), "corrected_on": plan.correction},
+        "finetuned_on": plan.finetune,
         "dev_images": len(measured.pictures),
         "threshold": measured.threshold,
         "weights_only": {
             "plain": _change(measured, predict(with_grid_weights(network), measured.pictures), handover),
             "corrected": _change(measured, predict(corrected, measured.pictures), handover),
         },
-        "int8": _int8(network, models, handover, pictures, measured, plan),
+        "int8": _int8(ways, models, handover, pictures, measured),
         "made_with": {name: version(name) for name in _PARTS},
     }
     out.mkdir(parents=True, exist_ok=True)
@@ -82,7 +94,7 @@ def quantize_run(run: Path, roots: Mapping[str, Path], out: Path, plan: Plan = P
     return report
 
 
-def _measure(run: Path, roots: Mapping[str, Path], network: Any, handover: Handover) -> Measured:
+def _measure(run: Path, roots: Mapping[str, Path], network: fx.GraphModule, handover: Handover) -> Measured:
     rows = read_rows(run / DEV, roots)
     positive = np.array([row.label == handover.labels[MALIGNANT] for row in rows])
     if not positive.any():
@@ -99,24 +111,26 @@ def _models(network: Any, handover: Handover, pictures: Sequence[Grey]) -> dict[
 
 
 def _int8(
-    network: Any,
+    ways: Mapping[str, fx.GraphModule],
     models: Mapping[str, bytes],
     handover: Handover,
     pictures: Sequence[Grey],
     measured: Measured,
-    plan: Plan,
 ) -> dict[str, Any]:
+    """The figures of each way to int8, and how far the two files that ship are apart."""
     litert = logits_of(open_runtime("litert", models[MODEL_FILE["litert"]]), measured.pictures)
     onnx = logits_of(open_runtime("onnx", models[MODEL_FILE["onnx"]]), measured.pictures)
     difference = np.abs(pooled(litert, handover.pooling) - pooled(onnx, handover.pooling))
+    shipped = "finetuned" if "finetuned" in ways else "corrected"
     found: dict[str, Any] = {
-        "corrected": _change(measured, onnx, handover),
+        "shipped": shipped,
+        shipped: _change(measured, onnx, handover),
         "runtimes_max_diff": float(difference.max()),
         "runtimes_equal_maps": int((litert == onnx).all(axis=(1, 2, 3)).sum()),
     }
-    if plan.plain:
-        plain = int8_tflite(float_tflite(with_grid_weights(network), handover.input), pictures)
-        found["plain"] = _change(measured, logits_of(open_runtime("litert", plain), measured.pictures), handover)
+    for name in ways.keys() - {shipped}:
+        other = _models(ways[name], handover, pictures)[MODEL_FILE["onnx"]]
+        found[name] = _change(measured, logits_of(open_runtime("onnx", other), measured.pictures), handover)
     return found
 
 

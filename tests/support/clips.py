@@ -38,8 +38,8 @@ def mjpeg_file(path: Path, pictures: Iterator[Grey]) -> Path:
     with av.open(str(path), "w") as container:
         stream = container.add_stream("mjpeg", rate=FPS)
         for number, picture in enumerate(pictures):
-            stream.height, stream.width = picture.shape
-            stream.pix_fmt = "yuvj420p"
+            if number == 0:
+                (stream.height, stream.width), stream.pix_fmt = picture.shape, "yuvj420p"
             packet = av.Packet(jpeg(picture))
             packet.stream, packet.pts, packet.dts, packet.time_base = (
                 stream,
@@ -48,4 +48,19 @@ def mjpeg_file(path: Path, pictures: Iterator[Grey]) -> Path:
                 Fraction(1, FPS),
             )
             container.mux(packet)
+    return path
+
+
+def h264_file(path: Path, pictures: Iterator[Grey], *, options: dict[str, str] | None = None) -> Path:
+    """H.264 as most programs write it: limited-range luma, and nothing that says so."""
+    with av.open(str(path), "w", container_options=options or {}) as container:
+        stream = container.add_stream("libx264", rate=FPS)
+        stream.pix_fmt, stream.options = "yuv420p", {"crf": "10", "g": "5"}
+        for number, picture in enumerate(pictures):
+            if number == 0:
+                stream.height, stream.width = picture.shape
+            planes = np.full((picture.shape[0] * 3 // 2, picture.shape[1]), 128, np.uint8)
+            planes[: picture.shape[0]] = np.round(16 + picture * (219 / 255))
+            container.mux(stream.encode(av.VideoFrame.from_ndarray(planes, "yuv420p")))
+        container.mux(stream.encode(None))
     return path

@@ -29,11 +29,12 @@ log = logging.getLogger(__name__)
 ULTRASOUND = ("US", "IVUS")
 FPS = 30.0
 """Assumed where no attribute tells."""
-PIXEL_DATA = 0x7FE00010
+PIXEL_DATA = (b"\xe0\x7f\x10\x00", b"\x7f\xe0\x00\x10")
+"""The tag (7FE0,0010) as it stands in a file, little and big endian."""
 IMAGE_CODECS = ("JPEG", "HTJ2K", "High-Throughput")
 """How the transfer syntaxes begin whose frames are complete image files, which OpenCV decodes."""
-LARGE_BYTES = 65536
-"""Values above this stay in the file until they are needed."""
+ELEMENT_BYTES = 12
+"""Tag, VR, two reserved bytes and length of an explicit element with a long value (DICOM PS3.5, 7.1.2)."""
 Look = tuple["Grey", float]
 
 
@@ -50,9 +51,10 @@ class DicomSource:
     def __init__(self, path: Path) -> None:
         self.path = path
         self._header: Dataset | None = None
+        self._pixels_at = 0
 
     def __enter__(self) -> Self:
-        self._header = read_header(self.path)
+        self._header, self._pixels_at = read_header(self.path)
         return self
 
     def __exit__(self, *exc: object) -> None:
@@ -62,7 +64,7 @@ class DicomSource:
         assert self._header is not None, "enter the source first"
         promised = int(self._header.get("NumberOfFrames", None) or 1)
         times_s = frame_times(self._header, promised)
-        looks = _looks(self.path, self._header, promised)
+        looks = _looks(self.path, self._header, self._pixels_at, promised)
         index, reason = 0, ""
         while index < promised and not stop.is_set():
             try:
@@ -88,26 +90,32 @@ _DECODE_ERRORS = (ValueError, RuntimeError, NotImplementedError, AttributeError,
 """What pydicom and OpenCV raise for damaged pixel data and for codecs they lack."""
 
 
-def read_header(path: Path) -> Dataset:
-    """Everything but the pixels. Raises BadConfig without pydicom, BadSource unless it holds ultrasound pictures."""
+def read_header(path: Path) -> tuple[Dataset, int]:
+    """Everything but the pixels, and where in the file their element begins.
+
+    Raises BadConfig without pydicom, BadSource unless it holds ultrasound pictures.
+    """
     try:
         import pydicom  # noqa: PLC0415  (an extra)
         from pydicom.errors import InvalidDicomError  # noqa: PLC0415
     except ModuleNotFoundError as error:
         raise BadConfig("DICOM", "pydicom is not installed", "pip install 'sonoedge[dicom]'") from error
     try:
-        header = pydicom.dcmread(path, defer_size=LARGE_BYTES)
+        with path.open("rb") as file:
+            header = pydicom.dcmread(file, stop_before_pixels=True)
+            pixels_at = file.tell()
+            has_pixels = file.read(4) in PIXEL_DATA
     except (InvalidDicomError, OSError, EOFError, ValueError) as error:
         raise _bad(path, "cannot be read as DICOM", "Copy it again from where it came") from error
     modality = str(header.get("Modality", "") or "")
     if modality not in ULTRASOUND:
         raise _bad(path, f"is not ultrasound (Modality {modality or 'is missing'})", "Name an ultrasound cine")
     missing = [word for word in ("Rows", "Columns", "PhotometricInterpretation") if word not in header]
-    if PIXEL_DATA not in header or missing:
+    if missing or not has_pixels:
         raise _bad(path, f"holds no picture (lacks {', '.join(missing) or 'PixelData'})", "Name an ultrasound cine")
     if "TransferSyntaxUID" not in header.file_meta:
         raise _bad(path, "does not say how its pixels are stored (TransferSyntaxUID)", EXPORT)
-    return header
+    return header, pixels_at
 
 
 def frame_times(header: Dataset, count: int) -> list[float]:
@@ -122,24 +130,23 @@ def frame_times(header: Dataset, count: int) -> list[float]:
     return [index * interval_s for index in range(count)]
 
 
-def _looks(path: Path, header: Dataset, count: int) -> Iterator[Look]:
+def _looks(path: Path, header: Dataset, pixels_at: int, count: int) -> Iterator[Look]:
     """Every frame's grey picture and coloured share."""
     syntax = header.file_meta.TransferSyntaxUID
     if syntax.is_encapsulated and syntax.name.startswith(IMAGE_CODECS):
-        looks = _compressed(path, header, count)
+        looks = _compressed(path, header, pixels_at, count)
     else:
         looks = _raw(path, header)
     for picture, coloured in looks:
         yield (255 - picture if header.PhotometricInterpretation == "MONOCHROME1" else picture), coloured
 
 
-def _compressed(path: Path, header: Dataset, count: int) -> Iterator[Look]:
+def _compressed(path: Path, header: Dataset, pixels_at: int, count: int) -> Iterator[Look]:
     """Frames that are image files. What they are coloured in, the files themselves say."""
     from pydicom.encaps import generate_frames  # noqa: PLC0415
 
-    element: Any = header.get_item(PIXEL_DATA)  # deferred, so not read: it knows where its value begins
     with path.open("rb") as file:
-        file.seek(element.value_tell)
+        file.seek(pixels_at + ELEMENT_BYTES)
         for packed in islice(generate_frames(file, number_of_frames=count), count):
             still = decode_still(np.frombuffer(packed, np.uint8))
             if still is None:

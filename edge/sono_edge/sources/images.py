@@ -78,12 +78,13 @@ def decode_still(packed: np.ndarray[tuple[int], np.dtype[np.uint8]]) -> tuple[Gr
     if packed.size == 0:
         return None
     picture = cv2.imdecode(packed, cv2.IMREAD_GRAYSCALE)
-    small = cv2.imdecode(packed, cv2.IMREAD_REDUCED_COLOR_4)
-    if small is None:  # lossless JPEG knows no smaller size
-        small = cv2.imdecode(packed, cv2.IMREAD_COLOR)
-    if picture is None or small is None:
+    if picture is None:
         return None
-    return np.asarray(picture, np.uint8), share_of_colours(np.asarray(small, np.uint8))
+    small = cv2.imdecode(packed, cv2.IMREAD_REDUCED_COLOR_4)
+    if small is None:  # Lossless JPEG knows no smaller size, and a grey one no colours.
+        small = cv2.imdecode(packed, cv2.IMREAD_UNCHANGED)
+    coloured = small is not None and small.ndim == 3
+    return np.asarray(picture, np.uint8), share_of_colours(np.asarray(small, np.uint8)) if coloured else 0.0
 
 
 def share_of_colours(blue_green_red: np.ndarray[tuple[int, ...], np.dtype[np.uint8]]) -> float:

@@ -21,8 +21,8 @@ if TYPE_CHECKING:
     from av.container import InputContainer
 
 OPEN_TIMEOUT_S = 5.0
-READ_TIMEOUT_S = 3.0
-"""No byte for this long, and the stream is lost; also how long a stop can take."""
+READ_TIMEOUT_S = 2.0
+"""No byte for this long, and the stream is lost; a stop may take as long. H.264: twice, as its parser holds a frame."""
 LOW_LATENCY = {"fflags": "nobuffer", "flags": "low_delay", "probesize": "500000", "analyzeduration": "100000"}
 """Without them FFmpeg collects up to 5 s of stream before the first frame, and serves it late for ever."""
 NETWORK = {

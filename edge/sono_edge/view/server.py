@@ -27,6 +27,7 @@ from sono_models.errors import BadConfig
 logger = logging.getLogger(__name__)
 
 TOKEN_LEAST = 8
+PORT_MOST = 65535
 SEND_BUFFER = 64 * 1024
 """Bytes the kernel may hold for a browser: what is in there is old when it arrives."""
 VANISHED_MS = 10_000
@@ -144,13 +145,13 @@ def serve(server: uvicorn.Server, loop: asyncio.AbstractEventLoop, listener: soc
 def bind(host: str, port: int) -> socket.socket:
     """A listening socket. What it sets, each connection inherits (Linux: socket(7), tcp(7))."""
     thing = f"port {port}"
+    if not 0 <= port <= PORT_MOST:
+        raise BadConfig(thing, f"not from 0 to {PORT_MOST}", "Choose another port")
     try:
         family = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0][0]
         listener = socket.create_server((host, port), family=family)
     except socket.gaierror as error:
         raise BadConfig(f"address {host!r}", "not known here", "Name an address of this machine") from error
-    except OverflowError as error:
-        raise BadConfig(thing, "not from 0 to 65535", "Choose another port") from error
     except PermissionError as error:
         raise BadConfig(thing, "not allowed for this user", "Choose a port above 1023") from error
     except OSError as error:

@@ -40,7 +40,7 @@ export class Rail {
   }
 
   scene(scene, family, nowMs) {
-    this.#attention(judges(family) ? scene.attention : null, scene.threshold);
+    this.#attention(judges(family) ? scene.attention : null, scene.threshold, family);
     this.#strip.draw(scene.strip, scene.threshold);
     this.#points(scene.alerts);
     by("simulated").hidden = !scene.simulated;
@@ -53,7 +53,7 @@ export class Rail {
 
   // Nothing the rail knows is true any more: say so rather than show the last of it.
   blank() {
-    this.#attention(null, null);
+    this.#attention(null, null, "off");
     this.#strip.draw([], null);
     by("seen").disabled = true;
     by("ai").disabled = true;
@@ -66,12 +66,13 @@ export class Rail {
     set(by("seen-note"), text);
   }
 
-  #attention(value, threshold) {
+  #attention(value, threshold, family) {
     const paused = value === null;
+    const why = family === "off" ? words.off : words.paused;
     by("attention").dataset.paused = String(paused);
-    set(by("attention-note"), paused ? words.paused : "");
+    set(by("attention-note"), paused ? why : "");
     by("bar").setAttribute("aria-valuenow", String(paused ? 0 : Math.round(value * 100)));
-    by("bar").setAttribute("aria-valuetext", paused ? words.paused : `${Math.round(value * 100)} %`);
+    by("bar").setAttribute("aria-valuetext", paused ? why : `${Math.round(value * 100)} %`);
     by("fill").style.width = `${paused ? 0 : value * 100}%`;
     by("fill").dataset.high = String(!paused && threshold !== null && value >= threshold);
     by("mark").hidden = threshold === null;

@@ -5,6 +5,7 @@ export const words = {
   starting: "The page is starting",
   attention: "Attention",
   paused: "paused",
+  off: "not running",
   ago10: "10 s ago",
   now: "now",
   points: "To look at again",

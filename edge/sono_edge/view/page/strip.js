@@ -30,22 +30,24 @@ export class Strip {
     pen.clearRect(0, 0, width, height);
     const last = values.slice(-COLUMNS);
     const missing = Array(COLUMNS - last.length).fill(null);
-    const step = width / COLUMNS;
-    [...missing, ...last].forEach((value, i) => this.#column(pen, value, threshold, { x: i * step, step, height }));
+    const edge = (i) => Math.round((i * width * dots) / COLUMNS) / dots; // whole dots: no seams between columns
+    [...missing, ...last].forEach((value, i) =>
+      this.#column(pen, value, threshold, { x: edge(i), wide: edge(i + 1) - edge(i), height }),
+    );
     if (threshold === null) return;
     pen.fillStyle = this.#colours.mark;
     for (let x = 0; x < width; x += 8) pen.fillRect(x, Math.round((1 - threshold) * height), 4, 1);
   }
 
-  #column(pen, value, threshold, { x, step, height }) {
+  #column(pen, value, threshold, { x, wide, height }) {
     if (value === null) {
       pen.fillStyle = this.#paused;
-      pen.fillRect(x, 0, step + 0.25, height);
+      pen.fillRect(x, 0, wide, height);
       return;
     }
     const tall = Math.max(value * height, 1.5);
     pen.fillStyle = threshold !== null && value >= threshold ? this.#colours.high : this.#colours.low;
-    pen.fillRect(x, height - tall, step + 0.25, tall);
+    pen.fillRect(x, height - tall, wide, tall);
   }
 }
 
