@@ -156,8 +156,8 @@ def burn(picture: Grey) -> Grey:
 def write_clip(path: Path, pictures: Iterable[Grey], fps: float = 30.0) -> int:
     """Write grey pictures of one even size as MP4 (H.264, or MPEG-4 where there is no x264); how many there were.
 
-    H.264 carries full-range luma and says so; MPEG-4 cannot, so its luma is limited. One thread: the same bytes
-    on any board. Raises BadConfig for no pictures or an odd size.
+    H.264 carries full-range luma and says so; MPEG-4 cannot, so its luma is limited. One thread, so that
+    the number of cores changes nothing. Raises BadConfig for no pictures or an odd size.
     """
     waiting = iter(pictures)
     first = next(waiting, None)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import operator
+import warnings
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -28,7 +29,9 @@ def load_network(run: Path) -> tuple[fx.GraphModule, Handover]:
     """The folded network of a run folder, gradients off, and what the run says of it."""
     handover = read_handover(run)
     try:
-        program = torch.export.load(run / NETWORK)
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", FutureWarning)  # torch's own, about its saved format
+            program = torch.export.load(run / NETWORK)
     except (OSError, RuntimeError, ValueError) as error:
         raise BadConfig(
             str(run / NETWORK), f"not a saved network ({error})", "Train again, or copy it again"

@@ -35,8 +35,8 @@ def test_a_packed_bundle_reads_back_whole(order: Order, run: Run, quantized: Qua
     (point,) = manifest.operating_points
     assert point.frozen_for_sensitivity == 0.9
     assert manifest.law.t_hi == point.threshold > manifest.law.t_lo > 0
-    assert json.loads(again.files["evidence/dev.json"])["sens"] >= 0.9
-    assert again.files["model.onnx"] == (quantized.folder / "model.onnx").read_bytes()
+    assert json.loads(again.content("evidence/dev.json"))["sens"] >= 0.9
+    assert again.content("model.onnx") == (quantized.folder / "model.onnx").read_bytes()
     assert again.golden().frames.shape == (12, 64, 64)
     for name in RUNTIMES:
         assert golden_difference(again, again.runtime(name)) == 0.0
