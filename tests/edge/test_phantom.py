@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 import cv2
 import numpy as np
 import pytest
+
 from sono_edge.commands.phantom import phantom
 from sono_edge.phantom import PhantomFrame, still, sweep
 from sono_edge.phantom.anatomy import draw_anatomy
@@ -22,6 +23,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from numpy.typing import NDArray
+
     from sono_edge.phantom.lesion import Kind
 
 SMALL = (320, 240)

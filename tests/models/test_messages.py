@@ -6,9 +6,10 @@ from pathlib import Path
 import msgspec
 import pytest
 
-from sono_models import messages
+from sono_models import asyncapi, messages
 from sono_models.errors import BadConfig
 from sono_models.inputs import Box
+from tests.support.bundles import ROOT
 
 SCHEMAS = Path(messages.__file__).parent / "schemas"
 
@@ -69,3 +70,8 @@ def test_no_message_has_room_for_pixels_or_names() -> None:
 def test_the_published_schemas_are_in_step(topic: str) -> None:
     published = msgspec.json.decode((SCHEMAS / f"{topic}.schema.json").read_bytes())
     assert published == messages.json_schemas()[topic]
+
+
+def test_the_published_asyncapi_document_is_in_step() -> None:
+    published = ROOT / "docs" / "asyncapi.json"
+    assert msgspec.json.decode(published.read_bytes()) == asyncapi.document()

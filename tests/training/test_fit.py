@@ -1,0 +1,131 @@
+"""Training on a handful of images: the network, its pretrained weights, augmentation, and a resumed run."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import msgspec
+import numpy as np
+import pytest
+import torch
+
+from sono_edge.phantom import still
+from sono_models.inputs import InputSpec
+from sono_models.saliency import Pooling, frame_scores, sigmoid
+from sono_training.augment import disturb, warp
+from sono_training.data import as_input
+from sono_training.fit import fit, pooled, predict
+from sono_training.net import pretrained
+from sono_training.recipe import Recipe, Source, gather
+
+pytestmark = pytest.mark.train
+
+SPEC = InputSpec(96, 96)
+
+
+@pytest.fixture(scope="module")
+def table(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    import cv2  # noqa: PLC0415
+
+    folder = tmp_path_factory.mktemp("table")
+    lines = ["image,label,group,mask"]
+    for index in range(12):
+        kind = ("normal", "benign", "malignant")[index % 3]
+        picture, mask = still(seed=index, kind=kind)  # type: ignore[arg-type]
+        cv2.imwrite(str(folder / f"{index}.png"), picture)
+        cv2.imwrite(str(folder / f"{index}-mask.png"), mask)
+        lines.append(f"{index}.png,{kind},g{index},{index}-mask.png")
+    (folder / "manifest.csv").write_text("\n".join(lines) + "\n", "utf-8")
+    return folder
+
+
+def recipe(epochs: int) -> Recipe:
+    return Recipe(
+        name="tiny",
+        seed=5,
+        epochs=epochs,
+        batch=4,
+        learning_rate=1e-3,
+        backbone_rate=0.4,
+        weight_decay=0.01,
+        frozen_blocks=6,
+        mask_weight=0.5,
+        ema=0.5,
+        dev_share=0.25,
+        input=SPEC,
+        pooling=Pooling(0.05),
+        source=[Source("phantom", "here:manifest.csv")],
+    )
+
+
+def test_every_backbone_weight_comes_from_the_wheel_and_the_maps_are_stride_16() -> None:
+    net = pretrained().eval()
+    logits = net(as_input([np.zeros((96, 96), np.uint8)]))
+    assert logits.shape == (1, 2, 6, 6)
+    assert float(net.stem.conv.weight.abs().sum()) > 0
+
+
+def test_a_run_that_was_interrupted_goes_on_as_if_it_had_not_been(table: Path, tmp_path: Path) -> None:
+    torch.set_num_threads(1)
+    torch.use_deterministic_algorithms(mode=True)
+    plan = recipe(2)
+    split = gather(plan, table / "recipe.toml", {"here": table})
+    assert not {row.group for row in split.fit} & {row.group for row in split.dev}
+    whole = fit(plan, split, tmp_path / "whole")
+
+    _interrupt(plan, split, tmp_path / "cut")
+    resumed = fit(plan, split, tmp_path / "cut")
+    for (name, one), other in zip(whole.state_dict().items(), resumed.state_dict().values(), strict=True):
+        assert torch.equal(one, other), name
+    assert len((tmp_path / "cut" / "log.jsonl").read_text("utf-8").splitlines()) == 2
+
+
+def _interrupt(plan: Recipe, split: object, out: Path) -> None:
+    """Stop after the first epoch's checkpoint, as a session's end would."""
+    from sono_training import fit as module  # noqa: PLC0415
+
+    class Ended(Exception):
+        pass
+
+    kept = module._save
+
+    def save_then_end(state: object, path: Path) -> None:
+        kept(state, path)
+        raise Ended
+
+    module._save = save_then_end
+    try:
+        with pytest.raises(Ended):
+            fit(plan, split, out)
+    finally:
+        module._save = kept
+    (out / "log.jsonl").write_text('{"epoch": 1}\n', "utf-8")
+
+
+def test_float_scores_are_what_the_device_pools(table: Path) -> None:
+    del table
+    picture, _ = still(seed=3, kind="malignant")
+    boxed = np.ascontiguousarray(picture[:96, :96])
+    net = pretrained().eval()
+    logits = predict(net, [boxed])
+    theirs = pooled(torch.from_numpy(logits), Pooling(0.05))[0].numpy()
+    assert frame_scores(sigmoid(logits[0]), Pooling(0.05)) == pytest.approx(tuple(theirs), abs=1e-5)
+
+
+def test_augmentation_keeps_shape_and_moves_the_mask_with_the_picture() -> None:
+    rng = np.random.default_rng(1)
+    picture = np.zeros((300, 400), np.uint8)
+    picture[100:200, 150:250] = 200
+    mask = (picture > 0).astype(np.uint8) * 255
+    for _ in range(50):
+        warped, moved = warp(picture, mask, SPEC, rng)
+        assert moved is not None
+        inside, outside = warped[moved > 0], warped[moved == 0]
+        assert inside.size == 0 or inside.mean() > 150
+        assert outside.mean() < 30
+        assert disturb(warped, rng).shape == (96, 96)
+
+
+def test_recipes_survive_a_round_trip() -> None:
+    plan = recipe(1)
+    assert msgspec.toml.decode(msgspec.toml.encode(plan), type=Recipe) == plan
