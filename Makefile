@@ -44,8 +44,8 @@ schemas: .venv/installed
 	$(BIN)/python -m sono_models.publish_schemas docs/asyncapi.json models/sono_models/schemas
 
 bundle: train
-	$(BIN)/sono model quantize --run $(RUNS)/breast --out $(RUNS)/int8 --root data=$(DATA) --root phantom=$(RUNS)/phantom
-	deploy/pack-breast.sh $(BIN) $(DATA) $(RUNS) $(MODEL)
+	$(BIN)/sono model quantize --run $(RUNS)/breast --finetune 1024 --out $(RUNS)/int8 --root data=$(DATA) --root phantom=$(RUNS)/phantom
+	models/recipes/pack-breast.sh $(BIN) $(DATA) $(RUNS)/phantom $(RUNS)/breast $(RUNS)/int8 $(MODEL)
 
 .venv/bin/python:
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \
