@@ -10,7 +10,7 @@ from sono_models.messages import Topic, json_schemas
 TO_DEVICE: frozenset[Topic] = frozenset({"ack"})
 RETAINED: frozenset[Topic] = frozenset({"state"})
 SUMMARY: dict[Topic, str] = {
-    "alert": "An alert was raised, updated, acknowledged or cleared. At least once; (device, epoch, sequence) is its id.",
+    "alert": "A step in an alert's life. Sent at least once; (device, epoch, sequence) is its id.",
     "ack": "Every alert of the epoch up to this sequence is committed in the fleet's database.",
     "state": "Whether the device is online, and with which bundle. Retained; the will says offline.",
     "health": "What the device measures of itself, every 30 s.",

@@ -185,7 +185,7 @@ def rfc3339(at: datetime) -> str:
     return at.astimezone(UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
 
 
-def json_schemas() -> dict[str, Any]:
+def json_schemas() -> dict[Topic, Any]:
     """The published JSON Schema of every topic's event."""
     return {topic: msgspec.json.schema(_event_type(topic)) for topic in DATA_TYPES}
 

@@ -19,7 +19,7 @@ RecipeOption = Annotated[
 JsonOption = Annotated[bool, typer.Option("--json", help="One JSON object for machines.")]
 
 
-def quantize(  # noqa: PLR0917  (typer calls it by name)
+def quantize(
     run: RunOption,
     out: Annotated[Path, typer.Option("--out", help="Folder for model.tflite, model.onnx and quantize.json.")],
     root: RootOption = None,
@@ -92,7 +92,7 @@ def compare(
         print(f"  difference {delta['value']:+.4f} ({delta['lo']:+.4f} to {delta['hi']:+.4f}, paired group bootstrap)")
 
 
-def pack(  # noqa: PLR0917  (typer calls it by name)
+def pack(
     run: RunOption,
     quantized: Annotated[Path, typer.Option("--quantized", help="The --out folder of `sono model quantize`.")],
     version: Annotated[str, typer.Option("--version", help="Semantic version of the bundle, such as 0.1.0.")],

@@ -41,7 +41,8 @@ def frames(
 def live(
     bundle: BundleOption = None,
     runtime: RuntimeOption = "onnx",
-    seconds: Annotated[float, typer.Option("--seconds", help="How long the stream runs.", min=2.0)] = 20.0,
+    seconds: Annotated[float, typer.Option("--seconds", help="How long the stream runs, each round.", min=2.0)] = 20.0,
+    rounds: Annotated[int, typer.Option("--rounds", help="Medians of so many.", min=1)] = 3,
     viewers: Annotated[int, typer.Option("--viewers", help="How many watch the page.", min=0)] = 1,
     *,
     as_json: JsonOption = False,
@@ -50,7 +51,9 @@ def live(
     from sono_edge.bench.live import run
     from sono_models.bundle import default_path, read
 
-    _print(run(read(bundle or default_path()), runtime, seconds=seconds, viewers=viewers), as_json=as_json)
+    _print(
+        run(read(bundle or default_path()), runtime, seconds=seconds, viewers=viewers, rounds=rounds), as_json=as_json
+    )
 
 
 @app.command()

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 COLUMNS = ("clip", "truth", "label", "group", "still", "frames", "fps", "seed", "simulated")
 
 
-def sweep(  # noqa: PLR0917  (options of a command, given by name)
+def sweep(
     images: Annotated[Path, typer.Option(help="A table with image,label and, better, mask.")],
     out: Annotated[Path, typer.Option(help="An empty or new folder for what is made.")],
     seed: Annotated[int, typer.Option(min=0, help="The same seed gives the same sweeps.")] = 7,
