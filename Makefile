@@ -1,6 +1,7 @@
 # Two commands on a fresh Debian 12 with Python 3.11 and make: `make demo` and `make test`.
 PYTHON ?= python3
 BIN := .venv/bin
+TRAIN := .venv-train/bin
 PINS := deploy/constraints.txt
 MODEL := models/bundles/breast
 DATA ?= ../shared/data
@@ -15,8 +16,8 @@ test: .venv/installed
 	$(BIN)/python -m pytest -m "not train and not peer"
 
 # training and quantization, on a handful of images; installs 2.3 GB of extras
-test-train: .venv/installed-train
-	$(BIN)/python -m pytest -m train
+test-train: .venv-train/installed
+	$(TRAIN)/python -m pytest tests/training tests/quantize -m train
 
 # real peers: Debian's mosquitto, chromium and chromium-driver must be installed (.ci/run does that)
 test-peers: .venv/installed
@@ -34,9 +35,9 @@ bench: .venv/installed
 	$(BIN)/sono bench outbox
 
 # the committed bundle, from nothing but the data: phantom stills, training, int8, bundle
-train: .venv/installed-train
-	test -d $(RUNS)/phantom || $(BIN)/sono phantom --out $(RUNS)/phantom --count 240 --seed 1
-	$(BIN)/sono model train models/recipes/breast-first.toml --out $(RUNS)/breast \
+train: .venv-train/installed
+	test -d $(RUNS)/phantom || $(TRAIN)/sono phantom --out $(RUNS)/phantom --count 240 --seed 1
+	$(TRAIN)/sono model train models/recipes/breast-first.toml --out $(RUNS)/breast \
 		--root data=$(DATA) --root phantom=$(RUNS)/phantom
 
 # after a change of a message or of the manifest
@@ -44,8 +45,8 @@ schemas: .venv/installed
 	$(BIN)/python -m sono_models.publish_schemas docs/asyncapi.json models/sono_models/schemas
 
 bundle: train
-	$(BIN)/sono model quantize --run $(RUNS)/breast --finetune 1024 --out $(RUNS)/int8 --root data=$(DATA) --root phantom=$(RUNS)/phantom
-	models/recipes/pack-breast.sh $(BIN) $(DATA) $(RUNS)/phantom $(RUNS)/breast $(RUNS)/int8 $(MODEL)
+	$(TRAIN)/sono model quantize --run $(RUNS)/breast --finetune 1024 --out $(RUNS)/int8 --root data=$(DATA) --root phantom=$(RUNS)/phantom
+	models/recipes/pack-breast.sh $(TRAIN) $(DATA) $(RUNS)/phantom $(RUNS)/breast $(RUNS)/int8 $(MODEL)
 
 .venv/bin/python:
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \
@@ -57,9 +58,10 @@ bundle: train
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c $(PINS) -e '.[test,check,browser]'
 	touch $@
 
-.venv/installed-train: .venv/installed
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c $(PINS) -e '.[test,check,browser,train]'
+.venv-train/installed: .venv/bin/python pyproject.toml deploy/constraints-train.txt
+	$(PYTHON) -m venv .venv-train
+	$(TRAIN)/python -m pip install --quiet --disable-pip-version-check -c deploy/constraints-train.txt -e '.[test,train]'
 	touch $@
 
 clean:
-	rm -rf .venv
+	rm -rf .venv .venv-train

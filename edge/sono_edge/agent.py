@@ -15,7 +15,7 @@ from pathlib import Path
 from sono_edge.alerts import Provenance, alert, alert_name
 from sono_edge.capture import Capture
 from sono_edge.decide import Event
-from sono_edge.gates import Gate, Quality
+from sono_edge.gates import Quality
 from sono_edge.meter import Meter, Strip
 from sono_edge.pipeline import Judged, Pipeline
 from sono_edge.recorder import AlertWriter
@@ -166,7 +166,7 @@ class Agent:
             arrived_s=frame.arrived_s,
             picture=frame.picture,
             state=decision.state,
-            reason=decision.reason if judged.quality.gate is not Gate.PASS or decision.reason else "",
+            reason=decision.reason,
             attention=decision.attention,
             box=decision.box,
         )

@@ -62,7 +62,7 @@ def test_every_backbone_weight_comes_from_the_wheel_and_the_maps_are_stride_16()
     net = pretrained().eval()
     logits = net(as_input([np.zeros((96, 96), np.uint8)]))
     assert logits.shape == (1, 2, 6, 6)
-    assert float(net.stem.conv.weight.abs().sum()) > 0
+    assert bool((net.head.bn.running_var != 1).any())  # not what an untrained network starts with
 
 
 def test_a_run_that_was_interrupted_goes_on_as_if_it_had_not_been(table: Path, tmp_path: Path) -> None:
@@ -128,4 +128,4 @@ def test_augmentation_keeps_shape_and_moves_the_mask_with_the_picture() -> None:
 
 def test_recipes_survive_a_round_trip() -> None:
     plan = recipe(1)
-    assert msgspec.toml.decode(msgspec.toml.encode(plan), type=Recipe) == plan
+    assert msgspec.json.decode(msgspec.json.encode(plan), type=Recipe) == plan
