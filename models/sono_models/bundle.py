@@ -208,6 +208,7 @@ def _check_files(path: Path, manifest: Manifest, files: Mapping[str, memoryview]
 
 
 def default_path() -> Path:
-    """`models/bundles/breast` of the checkout, or of the folder the command runs in."""
-    checkout = Path(__file__).resolve().parents[1] / "bundles" / "breast"
-    return checkout if checkout.is_dir() else Path("models/bundles/breast")
+    """The bundle that ships: `models/bundles/breast` of the checkout, or the one inside an installed package."""
+    package = Path(__file__).resolve().parent
+    checkout, installed = (folder / "bundles" / "breast" for folder in (package.parent, package))
+    return checkout if checkout.is_dir() else installed

@@ -45,7 +45,7 @@ def demo(
         print(json.dumps(totals), flush=True)
     elif not headless:
         print(
-            f"\n{totals['frames_in']} frames in, {totals['frames_scored']} scored, {totals['alerts_raised']} alerts "
+            f"\n{totals['frames_in']} frames in, {totals['frames_scored']} scored. Alerts: {totals['alerts_raised']} "
             f"raised, {totals['alerts_committed']} committed in the fleet's database."
         )
 
