@@ -17,6 +17,7 @@ test: .venv/installed
 
 # training and quantization, on a handful of images; installs 2.3 GB of extras
 test-train: .venv-train/installed
+	$(TRAIN)/mypy -p sono_training -p sono_quantize
 	$(TRAIN)/python -m pytest tests/training tests/quantize -m train
 
 # real peers: Debian's mosquitto, chromium and chromium-driver must be installed (.ci/run does that)
@@ -27,6 +28,7 @@ check: .venv/installed
 	$(BIN)/ruff format --check .
 	$(BIN)/ruff check .
 	$(BIN)/mypy
+	$(BIN)/mypy tests/edge tests/fleet tests/models tests/system
 	$(BIN)/lint-imports
 
 bench: .venv/installed
@@ -60,7 +62,7 @@ bundle: train
 
 .venv-train/installed: .venv/bin/python pyproject.toml deploy/constraints-train.txt
 	$(PYTHON) -m venv .venv-train
-	$(TRAIN)/python -m pip install --quiet --disable-pip-version-check -c deploy/constraints-train.txt -e '.[test,train]'
+	$(TRAIN)/python -m pip install --quiet --disable-pip-version-check -c deploy/constraints-train.txt -e '.[test,train]' mypy
 	touch $@
 
 clean:

@@ -9,21 +9,11 @@ from typing import Annotated
 import typer
 
 from sono_models.errors import BadConfig
+from sono_models.options import pairs, read_groups, roots
 from sono_models.runtime import RuntimeName
 
 WhereOption = Annotated[list[str] | None, typer.Option("--where", help="COLUMN=VALUE; repeat for more values.")]
 RootOption = Annotated[list[str] | None, typer.Option("--root", help="NAME=DIR, for each root of the recipe.")]
-
-
-def pairs(given: list[str] | None, option: str) -> dict[str, list[str]]:
-    """NAME=VALUE options as a mapping; a repeated name collects its values."""
-    found: dict[str, list[str]] = {}
-    for pair in given or []:
-        name, equals, value = pair.partition("=")
-        if not equals:
-            raise BadConfig(f"{option} {pair}", "not of the form NAME=VALUE", f"Write {option} NAME=VALUE")
-        found.setdefault(name, []).append(value)
-    return found
 
 
 def train(
@@ -37,11 +27,11 @@ def train(
     from sono_training.recipe import gather, read_recipe
 
     plan = read_recipe(recipe)
-    roots = {name: Path(values[-1]) for name, values in pairs(root, "--root").items()}
-    split = gather(plan, recipe, roots)
+    folders = roots(root)
+    split = gather(plan, recipe, folders)
     print(f"{plan.name}: {len(split.fit)} images to fit on, {len(split.dev)} kept for calibration")
     net = fit(plan, split, out)
-    hand_over(net, plan, recipe, split, roots, out)
+    hand_over(net, plan, recipe, split, folders, out)
     print(f"trained: {out / 'net.pt'}. Next: sono model quantize --run {out} --out {out / 'int8'}")
 
 
@@ -61,7 +51,6 @@ def evaluate(
     from sono_models.table import read_table
     from sono_models.table import where as chosen
     from sono_training.evaluate import check_target, read_rows, report
-    from sono_training.recipe import read_groups
 
     found = read(bundle or default_path())
     check_target(found, target)

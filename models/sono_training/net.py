@@ -82,7 +82,8 @@ class Block(nn.Module):
     def forward(self, x: Tensor) -> Tensor:
         y = self.expand(x) if self.expand is not None else x
         y = self.project(self.depthwise(y))
-        return x + y if self.residual else y
+        out: Tensor = x + y if self.residual else y
+        return out
 
 
 class SaliencyNet(nn.Module):

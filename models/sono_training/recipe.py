@@ -11,6 +11,7 @@ import msgspec
 
 from sono_models.errors import BadConfig
 from sono_models.inputs import InputSpec
+from sono_models.options import read_groups
 from sono_models.saliency import Pooling
 from sono_models.table import Row, read_table, where
 
@@ -82,14 +83,6 @@ def gather(recipe: Recipe, recipe_path: Path, roots: Mapping[str, Path]) -> Spli
         dev += [row for row in rows if row.group in chosen]
         tables[source.table] = hashlib.sha256(path.read_bytes()).hexdigest()
     return Split(fit, dev, tables)
-
-
-def read_groups(path: Path) -> frozenset[str]:
-    """Groups or patients, one a line; `#` starts a comment."""
-    if not path.is_file():
-        raise BadConfig(str(path), "there is no such list of groups", "Name a text file, one group a line")
-    lines = (line.split("#")[0].strip() for line in path.read_text("utf-8").splitlines())
-    return frozenset(line for line in lines if line)
 
 
 def choose_groups(rows: Sequence[Row], *, share: float, seed: int) -> frozenset[str]:

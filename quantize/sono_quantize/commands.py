@@ -10,6 +10,7 @@ from typing import Annotated
 import typer
 
 from sono_models.errors import BadConfig
+from sono_models.options import pairs, read_groups, roots
 
 RunOption = Annotated[Path, typer.Option("--run", help="The --out folder of `sono model train`.")]
 RootOption = Annotated[list[str] | None, typer.Option("--root", help="NAME=DIR, for each root of the recipe.")]
@@ -38,7 +39,7 @@ def quantize(
 
     _check_recipe(recipe, run)
     plan = Plan(calibration=images, finetune=finetune, epochs=epochs, plain=plain)
-    report = quantize_run(run, _roots(root), out, plan)
+    report = quantize_run(run, roots(root), out, plan)
     if as_json:
         print(json.dumps(report))
         return
@@ -73,9 +74,9 @@ def compare(
     from sono_models.table import where as chosen
     from sono_quantize.comparison import compare_bundle
 
-    rows = chosen(read_table(manifest), _pairs(where, "--where"))
+    rows = chosen(read_table(manifest), pairs(where, "--where"))
     if groups is not None:
-        wanted = _lines(groups)
+        wanted = read_groups(groups)
         rows = [row for row in rows if row.group in wanted]
     if not rows:
         raise BadConfig(str(manifest), "no row is left after --where and --groups", "Loosen them")
@@ -120,7 +121,7 @@ def pack(
     order = Order(
         run,
         quantized,
-        _roots(root),
+        roots(root),
         version,
         out,
         card,
@@ -147,26 +148,3 @@ def _check_recipe(recipe: Path | None, run: Path) -> None:
         raise BadConfig(str(recipe), "there is no such recipe", "Leave --recipe out, or name the file")
     if hashlib.sha256(recipe.read_bytes()).hexdigest() != read_handover(run).recipe_sha256:
         raise BadConfig(str(recipe), f"is not the recipe that {run} was trained with", "Train again, or name the other")
-
-
-def _roots(given: list[str] | None) -> dict[str, Path]:
-    return {name: Path(values[-1]) for name, values in _pairs(given, "--root").items()}
-
-
-def _pairs(given: list[str] | None, option: str) -> dict[str, list[str]]:
-    """NAME=VALUE options as a mapping; a repeated name collects its values."""
-    found: dict[str, list[str]] = {}
-    for pair in given or []:
-        name, equals, value = pair.partition("=")
-        if not equals:
-            raise BadConfig(f"{option} {pair}", "not of the form NAME=VALUE", f"Write {option} NAME=VALUE")
-        found.setdefault(name, []).append(value)
-    return found
-
-
-def _lines(path: Path) -> frozenset[str]:
-    """Groups or patients, one a line; `#` starts a comment."""
-    if not path.is_file():
-        raise BadConfig(str(path), "there is no such list of groups", "Name a text file, one group a line")
-    lines = (line.split("#")[0].strip() for line in path.read_text("utf-8").splitlines())
-    return frozenset(line for line in lines if line)

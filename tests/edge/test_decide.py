@@ -38,7 +38,9 @@ observations = st.lists(
 def play(
     frames: list[Observation], law: AlertLaw = LAW, *, fps: float = FPS
 ) -> tuple[Memory, list[Decision], list[Event]]:
-    memory, decisions, events = Memory(), [], []
+    memory = Memory()
+    decisions: list[Decision] = []
+    events: list[Event] = []
     for index, frame in enumerate(frames):
         memory, decision = step(law, memory, replace(frame, captured_s=index / fps))
         decisions.append(decision)

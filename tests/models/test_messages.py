@@ -67,7 +67,7 @@ def test_no_message_has_room_for_pixels_or_names() -> None:
 
 
 @pytest.mark.parametrize("topic", ["alert", "ack", "state", "health"])
-def test_the_published_schemas_are_in_step(topic: str) -> None:
+def test_the_published_schemas_are_in_step(topic: messages.Topic) -> None:
     published = msgspec.json.decode((SCHEMAS / f"{topic}.schema.json").read_bytes())
     assert published == messages.json_schemas()[topic]
 

@@ -13,33 +13,13 @@ import tempfile
 import time
 from pathlib import Path
 
-from selenium import webdriver
 from selenium.webdriver.common.by import By
 from selenium.webdriver.support.wait import WebDriverWait
 
 from sono_edge.scene import State
+from tests.support.browser import chromium
 
-SIZE = (1280, 800)
 SETTLE_S = 1.2
-FLAGS = (
-    "--headless=new",
-    "--no-sandbox",
-    "--disable-gpu",
-    "--disable-quic",
-    "--no-first-run",
-    "--disable-background-networking",
-    "--disable-component-update",
-    "--disable-sync",
-    "--hide-scrollbars",
-)
-
-
-def browser(folder: str) -> webdriver.Chrome:
-    options = webdriver.ChromeOptions()
-    options.binary_location = "/usr/bin/chromium"
-    for flag in (*FLAGS, f"--user-data-dir={folder}", f"--window-size={SIZE[0]},{SIZE[1]}"):
-        options.add_argument(flag)
-    return webdriver.Chrome(options=options, service=webdriver.ChromeService("/usr/bin/chromedriver"))
 
 
 def photograph(path: Path) -> None:
@@ -48,18 +28,13 @@ def photograph(path: Path) -> None:
         with subprocess.Popen(agent, stdout=subprocess.PIPE, text=True) as running:
             assert running.stdout is not None
             url = json.loads(running.stdout.readline())["view_url"]
-            chrome = browser(f"{folder}/chrome")
-            try:
-                screen = {"width": SIZE[0], "height": SIZE[1], "deviceScaleFactor": 1, "mobile": False}
-                chrome.execute_cdp_cmd("Emulation.setDeviceMetricsOverride", screen)
+            with chromium(Path(folder) / "profile") as chrome:
                 chrome.get(url)
                 words = State.ALERT.value
                 WebDriverWait(chrome, 60, 0.05).until(lambda page: words in page.find_element(By.TAG_NAME, "body").text)
                 time.sleep(SETTLE_S)
                 chrome.save_screenshot(str(path))
-            finally:
-                chrome.quit()
-                running.terminate()
+            running.terminate()
 
 
 if __name__ == "__main__":

@@ -4,45 +4,28 @@ from __future__ import annotations
 
 import base64
 import math
-import shutil
 import threading
 from collections.abc import Iterator
-from pathlib import Path
 from queue import Empty
 from typing import Any, Self
 
 import cv2
 import numpy as np
 import pytest
+from selenium.webdriver.common import keys
+from selenium.webdriver.support import wait as waits
 
 from sono_edge.phantom import PhantomFrame, sweep
 from sono_edge.scene import AlertLine, Scene, State
 from sono_edge.view import Seen, SetAI, View
 from sono_edge.view.record import to_jpeg
+from tests.support.browser import BROWSER, DRIVER, SCREEN, chromium
 from tests.support.scenes import PATIENCE_S, scene
 
-webdriver = pytest.importorskip("selenium.webdriver", reason="needs the browser extra (selenium)")
-keys = pytest.importorskip("selenium.webdriver.common.keys")
-waits = pytest.importorskip("selenium.webdriver.support.wait")
-
-BROWSER = shutil.which("chromium")
-DRIVER = shutil.which("chromedriver")
 pytestmark = [
     pytest.mark.peer,
     pytest.mark.skipif(not (BROWSER and DRIVER), reason="needs Debian's chromium and chromium-driver"),
 ]
-FLAGS = (
-    "--headless=new",
-    "--no-sandbox",
-    "--disable-gpu",
-    "--disable-quic",
-    "--no-first-run",
-    "--disable-background-networking",
-    "--disable-component-update",
-    "--disable-sync",
-    "--hide-scrollbars",
-)
-SCREEN = {"width": 1280, "height": 800, "deviceScaleFactor": 1, "mobile": False}
 TICK_PX = 2
 
 CONTRASTS = """
@@ -89,18 +72,8 @@ class Feed:
 
 @pytest.fixture(scope="module")
 def browser(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Any]:
-    options = webdriver.ChromeOptions()
-    options.binary_location = BROWSER
-    profile: Path = tmp_path_factory.mktemp("profile")
-    for flag in (*FLAGS, f"--user-data-dir={profile}"):
-        options.add_argument(flag)
-    options.set_capability("goog:loggingPrefs", {"browser": "ALL"})
-    driver = webdriver.Chrome(options=options, service=webdriver.ChromeService(DRIVER))
-    try:
-        driver.execute_cdp_cmd("Emulation.setDeviceMetricsOverride", SCREEN)
+    with chromium(tmp_path_factory.mktemp("profile")) as driver:
         yield driver
-    finally:
-        driver.quit()
 
 
 @pytest.fixture(scope="module")

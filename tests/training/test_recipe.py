@@ -6,8 +6,9 @@ import msgspec
 import pytest
 
 from sono_models.errors import BadConfig, BadManifest
+from sono_models.options import read_groups
 from sono_models.table import Row, read_table, where
-from sono_training.recipe import choose_groups, gather, read_groups, read_recipe
+from sono_training.recipe import choose_groups, gather, read_recipe
 from tests.support.bundles import ROOT
 
 RECIPE = ROOT / "models" / "recipes" / "breast-first.toml"
