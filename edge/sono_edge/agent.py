@@ -11,6 +11,9 @@ from collections.abc import Callable
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import Any
+
+import msgspec
 
 from sono_edge.alerts import Provenance, alert, alert_name
 from sono_edge.capture import Capture
@@ -21,7 +24,7 @@ from sono_edge.pipeline import Judged, Pipeline
 from sono_edge.recorder import AlertWriter
 from sono_edge.scene import AlertLine, Scene, State, Viewer
 from sono_edge.view.presses import Press, Seen, SetAI
-from sono_models.messages import Vitals, rfc3339
+from sono_models.messages import LatencyMs, Vitals, rfc3339
 
 log = logging.getLogger(__name__)
 
@@ -40,9 +43,7 @@ class Parts:
     viewer: Viewer
     commands: queue.SimpleQueue[Press]
     told: Provenance
-    simulated: bool
-    threshold: float
-    """Where the bar's mark stands: the score from which frames count towards an alert."""
+    view_url: str = ""
     clock: Callable[[], float] = time.monotonic
 
 
@@ -57,20 +58,22 @@ class Agent:
         self.ran_s = 0.0
         self.cpu_s = 0.0
         """Wall and CPU time of the loop, all threads of the process, once it has ended."""
-        self._parts = parts
+        self.parts = parts
         self._strip = Strip()
         self._lines: tuple[AlertLine, ...] = ()
         self._vitals_s = 0.0
+        self._latency_ms = LatencyMs(0.0, 0.0, 0.0)
+        """As of the last beat: sorting the latencies is not the frame path's work."""
         self._last: Judged | None = None
 
     def run(self, stop: threading.Event) -> None:
-        began_s, cpu_s = self._parts.clock(), time.process_time()
-        while not stop.is_set() and not self._parts.capture.finished:
+        began_s, cpu_s = self.parts.clock(), time.process_time()
+        while not stop.is_set() and not self.parts.capture.finished:
             self.step()
-        self.ran_s, self.cpu_s = self._parts.clock() - began_s, time.process_time() - cpu_s
+        self.ran_s, self.cpu_s = self.parts.clock() - began_s, time.process_time() - cpu_s
 
     def step(self) -> None:
-        parts = self._parts
+        parts = self.parts
         self._obey()
         frame = parts.capture.take(NO_FRAME_S)
         if frame is None:
@@ -87,12 +90,11 @@ class Agent:
 
     def cpu_ms(self) -> float:
         """CPU time of the whole process a frame that was judged, ms."""
-        judged = self.meter.scored + self.meter.reused + self.meter.paused
-        return self.cpu_s * 1e3 / max(1, judged)
+        return self.cpu_s * 1e3 / max(1, self.meter.judged)
 
     def vitals(self) -> Vitals:
         """The agent's own figures, as `health` carries them."""
-        capture, now = self._parts.capture, self._parts.clock()
+        capture, now = self.parts.capture, self.parts.clock()
         return Vitals(
             capture=capture.trouble or "running",
             fps_in=round(capture.fps(now), 2),
@@ -105,16 +107,37 @@ class Agent:
             alerts_raised=self.meter.alerts_raised,
             memory_mb=resident_mb(),
             at=rfc3339(datetime.now(UTC)),
-            bundle=f"{self._parts.told.model.name}-{self._parts.told.model.version}",
-            bundle_sha256=self._parts.told.model.sha256,
-            runtime=self._parts.told.model.runtime,
+            bundle=f"{self.parts.told.model.name}-{self.parts.told.model.version}",
+            bundle_sha256=self.parts.told.model.sha256,
+            runtime=self.parts.told.model.runtime,
         )
+
+    def totals(self) -> dict[str, Any]:
+        """What `sono run --json` ends with."""
+        vitals = self.vitals()
+        return {
+            "frames_in": vitals.frames_in,
+            "frames_scored": vitals.frames_scored,
+            "frames_reused": vitals.frames_reused,
+            "frames_paused": self.meter.paused,
+            "frames_dropped": vitals.frames_dropped,
+            "alerts_raised": vitals.alerts_raised,
+            "events_recorded": self.recorded,
+            "latency_ms": msgspec.to_builtins(vitals.latency_ms),
+            "memory_mb": vitals.memory_mb,
+            "start_s": self.start_s,
+            "ran_s": round(self.ran_s, 3),
+            "cpu_ms": round(self.cpu_ms(), 3),
+            "bundle": vitals.bundle,
+            "runtime": vitals.runtime,
+            "view_url": self.parts.view_url,
+        }
 
     def _obey(self) -> None:
         """Do what the page's buttons asked since the last frame."""
         while True:
             try:
-                command = self._parts.commands.get_nowait()
+                command = self.parts.commands.get_nowait()
             except queue.Empty:
                 return
             match command:
@@ -122,12 +145,12 @@ class Agent:
                     self._acknowledge()
                 case SetAI(on=on):
                     log.info("AI switched %s on the page", "on" if on else "off")
-                    self._parts.pipeline.ai_on = on
+                    self.parts.pipeline.ai_on = on
 
     def _acknowledge(self) -> None:
         if self._last is None:
             return
-        events = self._parts.pipeline.acknowledge(self._last.frame.captured_s)
+        events = self.parts.pipeline.acknowledge(self._last.frame.captured_s)
         self._record(events, self._last.quality, None)
 
     def _count(self, judged: Judged, now: float) -> None:
@@ -142,20 +165,20 @@ class Agent:
 
     def _record(self, events: tuple[Event, ...], quality: Quality, decision_ms: float | None) -> None:
         for event in events:
-            self._parts.writer.put(alert(event, quality, self._parts.told, decision_ms=decision_ms))
-            self._lines = _with_event(self._lines, event, alert_name(self._parts.told.run, event.track.number))
+            self.parts.writer.put(alert(event, quality, self.parts.told, decision_ms=decision_ms))
+            self._lines = _with_event(self._lines, event, alert_name(self.parts.told.run, event.track.number))
             self.recorded += 1
             self.meter.alerts_raised += event.kind == "raised"
 
     def _nothing_came(self) -> None:
         """No frame for a while: say so; the last picture is not shown as if it were live."""
-        if self._parts.capture.finished:
+        if self.parts.capture.finished:
             return
-        now = self._parts.clock()
+        now = self.parts.clock()
         self._strip.add(float("nan"), now)
-        reason = self._parts.capture.trouble or "no frames are coming"
+        reason = self.parts.capture.trouble or "no frames are coming"
         scene = replace(self._blank(now), state=State.NO_SIGNAL, reason=reason)
-        self._parts.viewer.show(scene)
+        self.parts.viewer.show(scene)
 
     def _scene(self, judged: Judged, now: float) -> Scene:
         frame, decision = judged.frame, judged.decision
@@ -172,7 +195,7 @@ class Agent:
         )
 
     def _blank(self, now: float) -> Scene:
-        parts, latency = self._parts, self.meter.latency_p50()
+        parts = self.parts
         return Scene(
             frame_index=-1,
             captured_s=0.0,
@@ -185,24 +208,26 @@ class Agent:
             alerts=self._lines,
             fps_in=parts.capture.fps(now),
             fps_scored=self.meter.fps_scored(now),
-            latency_ms_p50=latency,
+            latency_ms_p50=self._latency_ms.p50,
             frames_dropped=parts.capture.dropped,
             outbox_depth=parts.writer.depth,
             uplink=parts.writer.trouble,
             bundle=f"{parts.told.model.name} {parts.told.model.version}",
             runtime=parts.told.model.runtime,
             source=parts.told.source,
-            simulated=parts.simulated,
-            threshold=parts.threshold,
+            simulated=parts.told.source == "phantom",
+            threshold=parts.pipeline.threshold,
             strip=self._strip.shown,
         )
 
     def _beat(self) -> None:
         """Every VITALS_EVERY_S, off the frame path: the writer's thread does the writing."""
-        now = self._parts.clock()
+        now = self.parts.clock()
         if now - self._vitals_s >= VITALS_EVERY_S:
             self._vitals_s = now
-            self._parts.writer.put_vitals(self.vitals())
+            vitals = self.vitals()
+            self._latency_ms = vitals.latency_ms
+            self.parts.writer.put_vitals(vitals)
 
 
 def _with_event(lines: tuple[AlertLine, ...], event: Event, name: str) -> tuple[AlertLine, ...]:

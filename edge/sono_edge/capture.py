@@ -12,6 +12,7 @@ from dataclasses import replace
 from typing import Self
 
 from sono_edge.frames import Frame, Source
+from sono_edge.meter import Rate
 from sono_models.errors import SourceLost, Stopped, Unavailable
 
 log = logging.getLogger(__name__)
@@ -23,7 +24,6 @@ STEADY_S = 5.0
 """A connection that held this long was a good one: the next loss starts again with short delays."""
 SILENT_S = 2.0
 """A live source without a frame for this long is in trouble, whatever its connection says."""
-RATE_OVER_S = 2.0
 USUAL_INTERVAL_S = 1 / 30
 """Between the rounds of a looped picture that has no other frame to tell."""
 STALL_S = 1.0
@@ -69,29 +69,6 @@ class NewestFrame:
         with self._changed:
             self._closed = True
             self._changed.notify_all()
-
-
-class Rate:
-    """How many frames a second came during the last RATE_OVER_S; one thread adds, others ask."""
-
-    def __init__(self) -> None:
-        self._lock = threading.Lock()
-        self._at_s: deque[float] = deque()
-
-    def add(self, at_s: float) -> None:
-        with self._lock:
-            self._at_s.append(at_s)
-            self._forget(at_s)
-
-    def per_s(self, now_s: float) -> float:
-        with self._lock:
-            self._forget(now_s)
-            span_s = now_s - self._at_s[0] if self._at_s else 0.0
-            return (len(self._at_s) - 1) / span_s if span_s > 0 else 0.0
-
-    def _forget(self, now_s: float) -> None:
-        while self._at_s and self._at_s[0] <= now_s - RATE_OVER_S:
-            self._at_s.popleft()
 
 
 class FrameRing:

@@ -6,14 +6,11 @@ import ctypes
 import gc
 import queue
 import secrets
-import threading
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
-from typing import Any
 
 import cv2
-import msgspec
 
 from sono_edge.agent import Agent, Parts
 from sono_edge.alerts import Provenance, model_used
@@ -36,34 +33,6 @@ class Nobody:
         pass
 
 
-class RunningAgent(Agent):
-    """An agent with what its command says of it."""
-
-    def __init__(self, parts: Parts, view_url: str) -> None:
-        super().__init__(parts)
-        self.view_url = view_url
-
-    def totals(self) -> dict[str, Any]:
-        vitals = self.vitals()
-        return {
-            "frames_in": vitals.frames_in,
-            "frames_scored": vitals.frames_scored,
-            "frames_reused": vitals.frames_reused,
-            "frames_paused": self.meter.paused,
-            "frames_dropped": vitals.frames_dropped,
-            "alerts_raised": vitals.alerts_raised,
-            "events_recorded": self.recorded,
-            "latency_ms": msgspec.to_builtins(vitals.latency_ms),
-            "memory_mb": vitals.memory_mb,
-            "start_s": self.start_s,
-            "ran_s": round(self.ran_s, 3),
-            "cpu_ms": round(self.cpu_ms(), 3),
-            "bundle": vitals.bundle,
-            "runtime": vitals.runtime,
-            "view_url": self.view_url,
-        }
-
-
 def _verified(chosen: Model) -> tuple[Pipeline, ModelUsed]:
     """The bundle, checked, with the runtime that gave its golden vectors."""
     cv2.setNumThreads(1)  # a board's second core is for decoding
@@ -84,7 +53,7 @@ def _settle() -> None:
 
 
 @contextmanager
-def running(config: AgentConfig, stop: threading.Event, *, loop: bool = False) -> Iterator[RunningAgent]:
+def running(config: AgentConfig, *, loop: bool = False) -> Iterator[Agent]:
     """The agent, verified and ready; everything is closed when the block ends. Raises SonoError."""
     source = open_source(config.source.uri)
     pipeline, model = _verified(config.model)
@@ -100,16 +69,6 @@ def running(config: AgentConfig, stop: threading.Event, *, loop: bool = False) -
             viewer, commands, url = view, view.commands, view.url
         writer = stack.enter_context(AlertWriter(config.state.outbox, config.device.site, config.device.id))
         capture = stack.enter_context(Capture(source, loop=loop))
-        parts = Parts(
-            capture,
-            pipeline,
-            writer,
-            viewer,
-            commands,
-            told,
-            simulated=source.kind == "phantom",
-            threshold=pipeline.threshold,
-        )
+        parts = Parts(capture, pipeline, writer, viewer, commands, told, url)
         _settle()
-        yield RunningAgent(parts, url)
-        stop.set()
+        yield Agent(parts)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 from collections import deque
 from collections.abc import Sequence
 
@@ -18,6 +19,29 @@ def percentile(values: Sequence[float], share: float) -> float:
     return values[min(len(values) - 1, int(share * len(values)))]
 
 
+class Rate:
+    """How many frames a second came during the last RATE_OVER_S; one thread adds, others ask."""
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._at_s: deque[float] = deque()
+
+    def add(self, at_s: float) -> None:
+        with self._lock:
+            self._at_s.append(at_s)
+            self._forget(at_s)
+
+    def per_s(self, now_s: float) -> float:
+        with self._lock:
+            self._forget(now_s)
+            span_s = now_s - self._at_s[0] if self._at_s else 0.0
+            return (len(self._at_s) - 1) / span_s if span_s > 0 else 0.0
+
+    def _forget(self, now_s: float) -> None:
+        while self._at_s and self._at_s[0] <= now_s - RATE_OVER_S:
+            self._at_s.popleft()
+
+
 class Meter:
     """Counts frames; keeps the latencies (capture to decision) of the last RECENT scored frames."""
 
@@ -27,25 +51,19 @@ class Meter:
         self.paused = 0
         self.alerts_raised = 0
         self._latencies_ms: deque[float] = deque(maxlen=RECENT)
-        self._decided_s: deque[float] = deque()
-        self._p50_ms = 0.0
+        self._rate = Rate()
+
+    @property
+    def judged(self) -> int:
+        return self.scored + self.reused + self.paused
 
     def scored_frame(self, latency_ms: float, decided_s: float) -> None:
         self.scored += 1
         self._latencies_ms.append(latency_ms)
-        self._p50_ms += max(-0.5, min(0.5, 0.1 * (latency_ms - self._p50_ms))) if self._p50_ms else latency_ms
-        self._decided_s.append(decided_s)
-        while self._decided_s and decided_s - self._decided_s[0] > RATE_OVER_S:
-            self._decided_s.popleft()
+        self._rate.add(decided_s)
 
     def fps_scored(self, now_s: float) -> float:
-        recent = [at for at in self._decided_s if now_s - at <= RATE_OVER_S]
-        span = now_s - recent[0] if recent else 0.0
-        return (len(recent) - 1) / span if len(recent) > 1 and span > 0 else 0.0
-
-    def latency_p50(self) -> float:
-        """A running estimate for the page (a step of a hundredth towards each new value's side)."""
-        return self._p50_ms
+        return self._rate.per_s(now_s)
 
     def latency(self) -> LatencyMs:
         ordered = sorted(self._latencies_ms)

@@ -14,8 +14,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from sono_edge.capture import Capture, FrameRing, NewestFrame, Rate, backoff_s
+from sono_edge.capture import Capture, FrameRing, NewestFrame, backoff_s
 from sono_edge.frames import Frame, SourceKind
+from sono_edge.meter import Rate
 from sono_edge.sources import open_source
 from sono_edge.sweep import write_clip
 from sono_models.errors import BadSource, SourceLost, Stopped

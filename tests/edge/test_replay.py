@@ -128,7 +128,7 @@ class Live:
             AlertWriter(self.folder / "outbox.sqlite", "demo", "board-1") as writer,
             Capture(self.source, wait=no_wait) as capture,
         ):
-            parts = Parts(capture, pipeline, writer, self.viewer, self.commands, told, simulated=False, threshold=0.5)
+            parts = Parts(capture, pipeline, writer, self.viewer, self.commands, told)
             agent = Agent(parts)
             for index in range(self.count):
                 if at and index in at:

@@ -41,11 +41,11 @@ def run(
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, lambda *_: stop.set())
     timer = threading.Timer(seconds, stop.set) if seconds else None
-    with running(chosen, stop, loop=loop) as agent:
+    with running(chosen, loop=loop) as agent:
         if as_json:
-            print(json.dumps({"ready": True, "view_url": agent.view_url}), flush=True)
+            print(json.dumps({"ready": True, "view_url": agent.parts.view_url}), flush=True)
         else:
-            print(f"SonoEdge is scoring {chosen.source.uri}. {DISCLAIMER}\nPage: {agent.view_url}", flush=True)
+            print(f"SonoEdge is scoring {chosen.source.uri}. {DISCLAIMER}\nPage: {agent.parts.view_url}", flush=True)
         if timer is not None:
             timer.start()
         try:
