@@ -7,7 +7,7 @@ MODEL := models/bundles/breast
 DATA ?= ../shared/data
 RUNS ?= runs
 
-.PHONY: demo test test-train test-peers check bench train bundle schemas clean
+.PHONY: demo test test-train test-peers check bench arm train bundle bundle-lung protocols evidence schemas clean
 
 demo: .venv/installed
 	$(BIN)/sono demo
@@ -36,10 +36,15 @@ bench: .venv/installed
 	$(BIN)/sono bench live
 	$(BIN)/sono bench outbox
 
+# the committed bundle on an emulated 64-bit ARM board, bit for bit; Debian's mmdebstrap and qemu-user-static must be
+# installed (.ci/run does that)
+arm: .venv/installed .arm/installed
+	$(BIN)/python deploy/arm/compare.py
+
 # the committed bundle, from nothing but the data: phantom stills, training, int8, bundle
 train: .venv-train/installed
 	test -d $(RUNS)/phantom || $(TRAIN)/sono phantom --out $(RUNS)/phantom --count 240 --seed 1
-	$(TRAIN)/sono model train models/recipes/breast-first.toml --out $(RUNS)/breast \
+	$(TRAIN)/sono model train models/recipes/breast.toml --out $(RUNS)/breast --cache $(RUNS)/views \
 		--root data=$(DATA) --root phantom=$(RUNS)/phantom
 
 # after a change of a message or of the manifest
@@ -47,8 +52,21 @@ schemas: .venv/installed
 	$(BIN)/python -m sono_models.publish_schemas docs/asyncapi.json models/sono_models/schemas
 
 bundle: train
-	$(TRAIN)/sono model quantize --run $(RUNS)/breast --finetune 1024 --out $(RUNS)/int8 --root data=$(DATA) --root phantom=$(RUNS)/phantom
-	models/recipes/pack-breast.sh $(TRAIN) $(DATA) $(RUNS)/phantom $(RUNS)/breast $(RUNS)/int8 $(MODEL)
+	$(TRAIN)/sono model quantize --run $(RUNS)/breast --recipe quantize/recipes/qat.toml --out $(RUNS)/breast/int8 \
+		--root data=$(DATA) --root phantom=$(RUNS)/phantom
+	models/recipes/pack-breast.sh $(TRAIN) $(DATA) $(RUNS)/phantom $(RUNS)/breast $(MODEL)
+
+# the second bundle: stills of the lung clips, training, int8, bundle
+bundle-lung: .venv-train/installed
+	models/recipes/run-lung.sh $(TRAIN) $(DATA) $(RUNS) models/bundles/lung
+
+# every fit behind the headline table, and their score tables: about four hours on two cores, resumable
+protocols: train
+	models/recipes/protocols.sh $(TRAIN) $(DATA) $(RUNS)/phantom $(RUNS) models/evidence/scores
+
+# the headline table, plots and cards, from the score tables and results
+evidence: .venv-train/installed
+	$(TRAIN)/sono model evidence --data $(DATA)
 
 .venv/bin/python:
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \
@@ -65,5 +83,9 @@ bundle: train
 	$(TRAIN)/python -m pip install --quiet --disable-pip-version-check -c deploy/constraints-train.txt -e '.[test,train]' mypy
 	touch $@
 
+.arm/installed: .venv/bin/python deploy/arm/root.sh deploy/arm/cpuinfo pyproject.toml $(PINS)
+	deploy/arm/root.sh .arm $(BIN)/python
+	touch $@
+
 clean:
-	rm -rf .venv .venv-train
+	rm -rf .venv .venv-train .arm

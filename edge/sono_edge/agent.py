@@ -18,7 +18,7 @@ import msgspec
 from sono_edge.alerts import Provenance, alert, alert_name
 from sono_edge.capture import Capture
 from sono_edge.decide import Event
-from sono_edge.gates import Quality
+from sono_edge.gates import Gate, Quality
 from sono_edge.meter import Meter, Strip
 from sono_edge.pipeline import Judged, Pipeline
 from sono_edge.recorder import AlertWriter
@@ -83,7 +83,8 @@ class Agent:
             now = parts.clock()
             self._count(judged, now)
             self._record(judged.decision.events, judged.quality, (now - frame.arrived_s) * 1e3)
-            self._strip.add(judged.decision.attention if judged.reading else float("nan"), now)
+            judging = judged.reading is not None and judged.quality.gate is Gate.PASS
+            self._strip.add(judged.decision.attention if judging else float("nan"), now)
             parts.viewer.show(self._scene(judged, now))
             self._last = judged
         self._beat()
@@ -110,6 +111,7 @@ class Agent:
             bundle=f"{self.parts.told.model.name}-{self.parts.told.model.version}",
             bundle_sha256=self.parts.told.model.sha256,
             runtime=self.parts.told.model.runtime,
+            profile=self.parts.told.profile,
         )
 
     def totals(self) -> dict[str, Any]:
@@ -130,6 +132,7 @@ class Agent:
             "cpu_ms": round(self.cpu_ms(), 3),
             "bundle": vitals.bundle,
             "runtime": vitals.runtime,
+            "profile": vitals.profile,
             "view_url": self.parts.view_url,
         }
 
@@ -212,7 +215,7 @@ class Agent:
             frames_dropped=parts.capture.dropped,
             outbox_depth=parts.writer.depth,
             uplink=parts.writer.trouble,
-            bundle=f"{parts.told.model.name} {parts.told.model.version}",
+            bundle=parts.told.shown,
             runtime=parts.told.model.runtime,
             source=parts.told.source,
             simulated=parts.told.source == "phantom",

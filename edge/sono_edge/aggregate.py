@@ -18,6 +18,8 @@ class Evidence:
     captured_s: float
     score: float
     box: Box
+    thin: str = ""
+    """Why nothing can be said of it; such a frame supports no alert."""
 
 
 Window = tuple[Evidence, ...]
@@ -31,8 +33,13 @@ def push(window: Window, seen: Evidence, law: AlertLaw) -> Window:
 
 
 def supporting(window: Window, law: AlertLaw) -> Window:
-    """The frames above `t_hi`."""
-    return tuple(seen for seen in window if seen.score >= law.t_hi)
+    """The frames above `t_hi` whose evidence is not thin."""
+    return tuple(seen for seen in window if seen.score >= law.t_hi and not seen.thin)
+
+
+def doubtful(window: Window) -> Window:
+    """The frames whose evidence is thin."""
+    return tuple(seen for seen in window if seen.thin)
 
 
 def attention(window: Window) -> float:

@@ -2,18 +2,27 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 
 from sono_edge.decide import Event
 from sono_edge.frames import SourceKind
 from sono_edge.gates import Quality
 from sono_models.bundle import Bundle
 from sono_models.inputs import Box
-from sono_models.messages import Alert, ModelUsed, Support, Timings
+from sono_models.messages import Alert, Interval, ModelUsed, Support, Timings
 from sono_models.runtime import Runtime
+from sono_models.saliency import Calibration
+from sono_models.uncertainty import Uncertainty
 
 STRONG = 0.5
 """Calibrated score from which the band says `look-again`; below, `attention`."""
+
+BUNDLES_OWN = "bundle"
+"""What an alert names where no site profile is in force."""
+ScoreInterval = Callable[[float], tuple[float, float]]
+"""From a calibrated malignant score to its 95 % interval (lo, hi)."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -23,7 +32,15 @@ class Provenance:
     run: str
     source: SourceKind
     model: ModelUsed
-    profile: str = "bundle"
+    profile: str = BUNDLES_OWN
+    interval: ScoreInterval | None = None
+    """None for a bundle that does not know how sure its scores are."""
+
+    @property
+    def shown(self) -> str:
+        """What the page says was judging: the bundle, and the site profile where there is one."""
+        bundle = f"{self.model.name} {self.model.version}"
+        return bundle if self.profile == BUNDLES_OWN else f"{bundle}, site profile {self.profile.partition('@')[0]}"
 
 
 def model_used(bundle: Bundle, runtime: Runtime) -> ModelUsed:
@@ -31,6 +48,11 @@ def model_used(bundle: Bundle, runtime: Runtime) -> ModelUsed:
     return ModelUsed(
         manifest.name, manifest.version, bundle.sha256, manifest.precision, f"{runtime.name} {runtime.version}"
     )
+
+
+def score_interval(known: Uncertainty | None, calibration: Calibration) -> ScoreInterval | None:
+    """`calibration` is the malignant score's, as the readings are made with it."""
+    return None if known is None else partial(known.around, calibration=calibration)
 
 
 def alert_name(run: str, track: int) -> str:
@@ -44,7 +66,7 @@ def alert(event: Event, quality: Quality, told: Provenance, *, decision_ms: floa
         kind=event.kind,
         alert=alert_name(told.run, track.number),
         track=track.number,
-        score=track.score,
+        score=_with_interval(track.score, told.interval),
         band="look-again" if track.score.value >= STRONG else "attention",
         box=_rounded(track.box),
         frames=Support(track.m, event.n),
@@ -61,6 +83,13 @@ def alert(event: Event, quality: Quality, told: Provenance, *, decision_ms: floa
         suppressed=event.folded,
         source=told.source,
     )
+
+
+def _with_interval(score: Interval, interval: ScoreInterval | None) -> Interval:
+    if interval is None:
+        return score
+    low, high = interval(score.value)
+    return Interval(score.value, round(low, 6), round(high, 6))
 
 
 def _rounded(box: Box) -> Box:

@@ -19,6 +19,7 @@ from sono_edge.config import AgentConfig, Model
 from sono_edge.pipeline import Pipeline
 from sono_edge.recorder import AlertWriter
 from sono_edge.scene import Scene, Viewer
+from sono_edge.site_profile import under_profile
 from sono_edge.sources import open_source
 from sono_edge.view.presses import Press
 from sono_models.bundle import default_path, read
@@ -33,12 +34,14 @@ class Nobody:
         pass
 
 
-def _verified(chosen: Model) -> tuple[Pipeline, ModelUsed]:
-    """The bundle, checked, with the runtime that gave its golden vectors."""
+def _verified(chosen: Model, site: str) -> tuple[Pipeline, ModelUsed, str]:
+    """The bundle, checked, with the runtime that gave its golden vectors, under the site's profile; that one's name."""
     cv2.setNumThreads(1)  # a board's second core is for decoding
-    bundle = read(Path(chosen.bundle) if chosen.bundle else default_path())
+    bundle, profile = under_profile(
+        read(Path(chosen.bundle) if chosen.bundle else default_path()), chosen.profile, chosen.profile_key, site=site
+    )
     runtime = bundle.runtime(chosen.runtime, threads=chosen.threads)
-    return Pipeline(verified_reader(bundle, runtime), bundle.manifest), model_used(bundle, runtime)
+    return Pipeline(verified_reader(bundle, runtime), bundle.manifest), model_used(bundle, runtime), profile
 
 
 def _settle() -> None:
@@ -56,8 +59,8 @@ def _settle() -> None:
 def running(config: AgentConfig, *, loop: bool = False) -> Iterator[Agent]:
     """The agent, verified and ready; everything is closed when the block ends. Raises SonoError."""
     source = open_source(config.source.uri)
-    pipeline, model = _verified(config.model)
-    told = Provenance(secrets.token_hex(4), source.kind, model)
+    pipeline, model, profile = _verified(config.model, config.device.site)
+    told = Provenance(secrets.token_hex(4), source.kind, model, profile, pipeline.interval)
     with ExitStack() as stack:
         viewer: Viewer = Nobody()
         commands: queue.SimpleQueue[Press] = queue.SimpleQueue()

@@ -45,6 +45,10 @@ class Model(Section, frozen=True):
     """A bundle's file or folder; empty is the default bundle."""
     runtime: Literal["onnx", "litert"] = "onnx"
     threads: Annotated[int, msgspec.Meta(ge=1, le=64)] = 1
+    profile: str = ""
+    """A site profile's file; empty is the bundle's own threshold and limits."""
+    profile_key: str = ""
+    """The public key of who makes this site's profiles."""
 
 
 class View(Section, frozen=True):
@@ -114,7 +118,11 @@ class AgentConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     uplink: Uplink = Uplink()
 
 
-PATHS = {"model": ("bundle",), "broker": ("password_file", "tls_ca", "tls_cert", "tls_key"), "state": ("folder",)}
+PATHS = {
+    "model": ("bundle", "profile", "profile_key"),
+    "broker": ("password_file", "tls_ca", "tls_cert", "tls_key"),
+    "state": ("folder",),
+}
 """The values that are paths of this machine."""
 
 
@@ -191,6 +199,8 @@ def _checked(config: AgentConfig, where: str) -> AgentConfig:
         )
     if bool(config.broker.tls_cert) != bool(config.broker.tls_key):
         raise BadConfig(where, "broker.tls_cert and broker.tls_key go together", "Set both, or neither")
+    if bool(config.model.profile) != bool(config.model.profile_key):
+        raise BadConfig(where, "model.profile and model.profile_key go together", "Set both, or neither")
     if config.broker.password_file and not config.broker.username:
         raise BadConfig(where, "broker.password_file without broker.username", "Set broker.username")
     if config.uplink.retry_longest_s < config.uplink.retry_first_s:

@@ -11,7 +11,7 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from typing import Literal
 
-from sono_edge.aggregate import Evidence, Window, attention, blend, interval, push, supporting
+from sono_edge.aggregate import Evidence, Window, attention, blend, doubtful, interval, push, supporting
 from sono_edge.gates import Gate, Quality
 from sono_edge.scene import State
 from sono_models.inputs import Box
@@ -34,6 +34,8 @@ class Observation:
     """False when the picture is the one that was scored before."""
     frozen: bool = False
     ai_on: bool = True
+    thin: str = ""
+    """Why nothing can be said of this frame, in words; it counts toward no alert."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -101,6 +103,9 @@ _GATED = {
     Gate.NO_CONTACT: State.NO_CONTACT,
     Gate.LOW_QUALITY: State.LOW_QUALITY,
     Gate.DOPPLER: State.GATED_DOPPLER,
+    Gate.DUAL: State.GATED_DUAL,
+    Gate.CALIPERS: State.GATED_CALIPERS,
+    Gate.NOT_BREAST: State.GATED_NOT_BREAST,
 }
 
 
@@ -109,7 +114,8 @@ def step(law: AlertLaw, memory: Memory, seen: Observation) -> tuple[Memory, Deci
     memory = _follow_clock(memory, seen)
     paused = _paused(seen)
     if paused is None and seen.fresh:
-        memory = replace(memory, window=push(memory.window, Evidence(seen.captured_s, seen.score, seen.box), law))
+        evidence = Evidence(seen.captured_s, seen.score, seen.box, seen.thin)
+        memory = replace(memory, window=push(memory.window, evidence, law))
     elif paused is not None and paused is not State.FROZEN:
         memory = replace(memory, window=())
     events: list[Event] = []
@@ -119,7 +125,7 @@ def step(law: AlertLaw, memory: Memory, seen: Observation) -> tuple[Memory, Deci
     state = paused or _state(law, memory, seen)
     return memory, Decision(
         state,
-        seen.quality.reason,
+        _why_not(memory) if state is State.CANT_SAY else seen.quality.reason,
         0.0 if paused else attention(memory.window),
         memory.track.box if memory.track else None,
         tuple(events),
@@ -219,4 +225,11 @@ def _state(law: AlertLaw, memory: Memory, seen: Observation) -> State:
         return State.ALERT if track.supported_s >= seen.captured_s and not track.seen else State.HELD
     if memory.suppressing:
         return State.COOLDOWN
-    return State.CANDIDATE if len(supporting(memory.window, law)) >= (law.m + 1) // 2 else State.SCANNING
+    if len(supporting(memory.window, law)) >= (law.m + 1) // 2:
+        return State.CANDIDATE
+    return State.CANT_SAY if len(doubtful(memory.window)) >= law.m else State.SCANNING
+
+
+def _why_not(memory: Memory) -> str:
+    """The newest thin frame's reason, without the state's own words before it."""
+    return doubtful(memory.window)[-1].thin.partition(": ")[2]

@@ -1,4 +1,8 @@
-"""Cheap pixel rules on a thumbnail: is there a picture, does the probe touch, is it worth scoring? Pure."""
+"""Cheap pixel rules: is there a picture, does the probe touch, is it worth scoring, is it one plain picture? Pure.
+
+A frame is judged on the model's input and on a thumbnail of it. The first rule that holds gives the gate and the
+reason, in the order of `Gate`; whether the organ is the right one only the network can say, after its pass.
+"""
 
 from __future__ import annotations
 
@@ -7,27 +11,39 @@ from enum import Enum
 
 import cv2
 import numpy as np
+from numpy.typing import NDArray
 
+from sono_edge.marks import seams, strokes
 from sono_models.inputs import Grey, Placement
 from sono_models.law import Gates
 
 THUMB_PX = 64
+TEXTURE_FROM, TEXTURE_TO = 0.05, 0.8
+"""Rows, as shares of the height, whose texture tells tissue from air."""
+TISSUE_TEXTURE = 0.14
+"""Texture that the best third of a dark picture has when there is tissue in it and only the gain is low."""
+WHITE = 245
+GOOD_SHARPNESS, GOOD_DETAIL = 0.5, 8.0
+"""What nineteen of twenty real stills exceed (BUSI, BUS-BRA): from here on quality is not limited by them."""
 _THIRDS = ("left", "middle", "right")
 
 
 class Gate(Enum):
-    """What keeps a frame from being judged; PASS lets it through."""
+    """What keeps a frame from being judged; PASS lets it through. The values travel in messages: add, never change."""
 
     PASS = "pass"  # noqa: S105  (not a password)
     NO_SIGNAL = "no-signal"
+    DOPPLER = "doppler"
     NO_CONTACT = "no-contact"
     LOW_QUALITY = "low-quality"
-    DOPPLER = "doppler"
+    DUAL = "dual"
+    CALIPERS = "calipers"
+    NOT_BREAST = "not-breast"
 
 
 @dataclass(frozen=True, slots=True)
 class Quality:
-    """A gate, one line of why, and a figure: the share of the picture that touches, 0 to 1."""
+    """A gate, one line of why, and a score of the picture, 0 to 1: contact times sharpness or detail, the lesser."""
 
     gate: Gate
     reason: str
@@ -44,35 +60,111 @@ def same_picture(one: Grey, other: Grey, gates: Gates) -> bool:
     return int(np.asarray(cv2.absdiff(one, other)).max()) <= gates.frozen_diff
 
 
-def look(thumb: Grey, placement: Placement, coloured_share: float, gates: Gates) -> Quality:
-    """Judge one frame's thumbnail; `placement` says where in it the picture lies."""
-    inside = _inside(thumb, placement)
-    if float(inside.std()) < gates.signal_spread:
+def look(boxed: Grey, thumb: Grey, placement: Placement, coloured_share: float, gates: Gates) -> Quality:
+    """Judge one frame by the model's input and its thumbnail; `placement` says where in both the picture lies."""
+    small = _inside(thumb, placement)
+    textures = _textures(small)
+    off = _thirds_off(small, textures, gates)
+    unseen = _unseen(small, textures, off, coloured_share, gates)
+    if unseen is not None:
+        return unseen
+    inside = _inside(boxed, placement)
+    sharp, detail = _sharpness(inside), float(np.abs(np.diff(small.astype(np.int16), axis=0)).mean())
+    if detail < gates.detail or sharp < gates.sharpness:
+        poor = (
+            "little detail: check gain and depth" if detail < gates.detail else "blurred: check focus and video cable"
+        )
+        return Quality(Gate.LOW_QUALITY, poor, 0.0)
+    touching = 1.0 - len(off) / len(_THIRDS)
+    value = touching * min(1.0, sharp / GOOD_SHARPNESS, detail / GOOD_DETAIL)
+    drawn, reason = _drawn(inside, gates, one_picture=bool(off))
+    if drawn is not Gate.PASS:
+        return Quality(drawn, reason, value)
+    return Quality(Gate.PASS, f"no contact: {' and '.join(off)} third" if off else "", value)
+
+
+def recognise(quality: Quality, not_breast: float | None, gates: Gates) -> Quality:
+    """The judgement once the network has seen the picture: the probability that it is not the bundle's organ.
+
+    None, from a bundle without such a head, changes nothing.
+    """
+    if quality.gate is not Gate.PASS or not_breast is None or not_breast <= gates.not_breast:
+        return quality
+    return Quality(Gate.NOT_BREAST, "this does not look like breast", quality.value)
+
+
+def _unseen(small: Grey, textures: list[float], off: list[str], coloured_share: float, gates: Gates) -> Quality | None:
+    """What the thumbnail alone rules out: no picture, colour, a gain far off, no contact."""
+    if float(small.std()) < gates.signal_spread:
         return Quality(Gate.NO_SIGNAL, "the picture is empty", 0.0)
     if coloured_share > gates.doppler_share:
-        return Quality(Gate.DOPPLER, "colour in the picture", 1.0)
-    off = _thirds_off(inside, gates)
-    touching = 1.0 - len(off) / len(_THIRDS)
-    if len(off) == len(_THIRDS):
-        return Quality(Gate.NO_CONTACT, "no contact: whole probe", 0.0)
-    detail = float(np.abs(np.diff(inside.astype(np.int16), axis=0)).mean())
-    if detail < gates.detail:
-        return Quality(Gate.LOW_QUALITY, "little detail: check gain and depth", touching)
-    return Quality(Gate.PASS, f"no contact: {' and '.join(off)} third" if off else "", touching)
+        return Quality(Gate.DOPPLER, "colour in the picture", 0.0)
+    exposed = _exposed(small, max(textures), gates)
+    if exposed:
+        return Quality(Gate.LOW_QUALITY, exposed, 0.0)
+    return Quality(Gate.NO_CONTACT, "no contact: whole probe", 0.0) if len(off) == len(_THIRDS) else None
 
 
-def _inside(thumb: Grey, placement: Placement) -> Grey:
-    rows, columns = thumb.shape
+def _inside(picture: Grey, placement: Placement) -> Grey:
+    rows, columns = picture.shape
     top, left = round(placement.y0 * rows), round(placement.x0 * columns)
     bottom = max(top + 2, round((placement.y0 + placement.height) * rows))
     right = max(left + 3, round((placement.x0 + placement.width) * columns))
-    return thumb[top:bottom, left:right]
+    return picture[top:bottom, left:right]
 
 
-def _thirds_off(inside: Grey, gates: Gates) -> list[str]:
-    rows = inside.shape[0]
-    band = inside[int(gates.contact_from * rows) : max(int(gates.contact_to * rows), 1)]
-    if band.size == 0:
-        band = inside
-    thirds = np.array_split(band, 3, axis=1)
-    return [name for name, third in zip(_THIRDS, thirds, strict=True) if float(third.mean()) < gates.contact_grey]
+def _textures(small: Grey) -> list[float]:
+    """Of each third: how far grey departs from its row's mean, as a share of all grey. Air has next to none."""
+    rows = small.shape[0]
+    band = small[int(TEXTURE_FROM * rows) : max(int(TEXTURE_TO * rows), 1)].astype(np.float32)
+    return [_texture(third) for third in np.array_split(band, len(_THIRDS), axis=1)]
+
+
+def _texture(third: NDArray[np.float32]) -> float:
+    if third.size == 0:
+        return 1.0
+    level = third.mean(axis=1, keepdims=True)
+    return float(np.abs(third - level).sum() / max(float(third.sum()), 1.0))
+
+
+def _thirds_off(small: Grey, textures: list[float], gates: Gates) -> list[str]:
+    rows = small.shape[0]
+    band = small[int(gates.contact_from * rows) : max(int(gates.contact_to * rows), 1)]
+    thirds = np.array_split(band if band.size else small, len(_THIRDS), axis=1)
+    greys = [float(third.mean()) for third in thirds]
+    return [
+        name
+        for name, grey, texture in zip(_THIRDS, greys, textures, strict=True)
+        if grey < gates.contact_grey or (grey < gates.air_grey and texture < gates.contact_texture)
+    ]
+
+
+def _percentile_95(small: Grey) -> float:
+    place = int(0.95 * (small.size - 1))
+    return float(np.partition(small, place, axis=None)[place])
+
+
+def _sharpness(inside: Grey) -> float:
+    """Structure finer than 3 points over structure from there to 9, both as mean absolute grey."""
+    fine = cv2.blur(inside, (3, 3))
+    return cv2.norm(inside, fine, cv2.NORM_L1) / (cv2.norm(fine, cv2.blur(inside, (9, 9)), cv2.NORM_L1) + 1.0)
+
+
+def _exposed(small: Grey, texture: float, gates: Gates) -> str:
+    """What is wrong with the gain, and what to do; empty when nothing is. A dark picture of air wants contact."""
+    if float(np.count_nonzero(small >= WHITE)) > gates.glare_share * small.size:
+        return "too bright: turn the gain down"
+    dark = texture >= TISSUE_TEXTURE and _percentile_95(small) < gates.dark_grey
+    return "too dark: turn the gain up" if dark else ""
+
+
+def _drawn(inside: Grey, gates: Gates, *, one_picture: bool) -> tuple[Gate, str]:
+    """Seams and strokes. Where contact is lost on one side the edge of the contact is no seam."""
+    across, down = (0.0, 0.0) if one_picture else seams(inside)
+    if across > gates.seam_across:
+        return Gate.DUAL, "two pictures side by side: show one"
+    if down > gates.seam_down:
+        return Gate.DUAL, "two pictures, one above the other: show one"
+    if gates.strokes and strokes(inside) >= gates.strokes:
+        return Gate.CALIPERS, "calipers or text over the tissue: clear them"
+    return Gate.PASS, ""

@@ -2,16 +2,21 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 
+from sono_edge.alerts import score_interval
 from sono_edge.decide import Decision, Event, Memory, Observation, acknowledge, step
 from sono_edge.frames import Frame
-from sono_edge.gates import Gate, Quality, look, same_picture, thumbnail
+from sono_edge.gates import Gate, Quality, look, recognise, same_picture, thumbnail
 from sono_models.inputs import Box, Grey, Placement, letterbox
 from sono_models.manifest import Manifest
 from sono_models.reader import Reader, Reading
+from sono_models.saliency import MALIGNANT, Calibration
 
 NOWHERE = Box(0.0, 0.0, 0.0, 0.0)
+NotBreast = Callable[[Reading], float]
+"""The probability that what was read is not the bundle's organ, 0 to 1."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,7 +44,7 @@ class Judged:
     frame: Frame
     quality: Quality
     reading: Reading | None
-    """None where nothing was scored: gated before inference, or AI off."""
+    """None where nothing was scored: gated before inference, or AI off. NOT_BREAST is known only after it."""
     reused: bool
     decision: Decision
 
@@ -55,7 +60,12 @@ class Pipeline:
         self.memory = Memory()
         self.reader = reader
         self._law, self._gates = manifest.law, manifest.gates
+        self.not_breast = _not_breast(manifest)
         self.threshold = manifest.law.t_hi
+        self._uncertainty = manifest.uncertainty
+        self.interval = score_interval(
+            manifest.uncertainty, manifest.calibration.get(manifest.labels[MALIGNANT], Calibration())
+        )
         self._thumb: Grey | None = None
         self._still_since_s = 0.0
         self._was_scored = False
@@ -70,7 +80,7 @@ class Pipeline:
         """Preprocess and gates."""
         boxed, placement = letterbox(frame.picture, self.reader.spec)
         thumb = thumbnail(boxed)
-        quality = look(thumb, placement, frame.coloured_share, self._gates)
+        quality = look(boxed, thumb, placement, frame.coloured_share, self._gates)
         still = self._is_still(frame, thumb)
         passes = self.ai_on and quality.gate is Gate.PASS
         reused = passes and still and self._was_scored
@@ -81,17 +91,21 @@ class Pipeline:
     def judge(self, looked: Looked, fresh: Reading | None) -> Judged:
         """Aggregate and decide; `fresh` is the reading of a frame that was to be scored."""
         self._reading = reading = self._reading if looked.reused else fresh
+        quality = recognise(
+            looked.quality, self.not_breast(reading) if self.not_breast and reading else None, self._gates
+        )
         seen = Observation(
             looked.frame.captured_s,
-            looked.quality,
+            quality,
             reading.malignant if reading else 0.0,
             reading.box if reading else NOWHERE,
             fresh=not looked.reused,
             frozen=looked.frozen,
             ai_on=looked.ai_on,
+            thin=(self._uncertainty.thin(reading) or "") if self._uncertainty and reading else "",
         )
         self.memory, decision = step(self._law, self.memory, seen)
-        return Judged(looked.frame, looked.quality, reading, looked.reused, decision)
+        return Judged(looked.frame, quality, reading, looked.reused, decision)
 
     def acknowledge(self, captured_s: float) -> tuple[Event, ...]:
         self.memory, events = acknowledge(self._law, self.memory, captured_s)
@@ -103,3 +117,11 @@ class Pipeline:
             return True
         self._thumb, self._still_since_s = thumb, frame.captured_s
         return False
+
+
+def _not_breast(manifest: Manifest) -> NotBreast | None:
+    """None for a bundle that cannot tell its organ from others: that gate is off."""
+    domain = manifest.heads.domain if manifest.heads else None
+    if domain is None:
+        return None
+    return lambda reading: 0.0 if reading.embedding is None else 1.0 - domain.apply(reading.embedding)

@@ -12,7 +12,7 @@ from sono_models.inputs import Box, Grey
 class State(Enum):
     """The alert law's states; the words are what the page says.
 
-    NO_SIGNAL → NO_CONTACT → LOW_QUALITY → SCANNING → CANDIDATE → ALERT → HELD → COOLDOWN, any of them from
+    NO_SIGNAL → NO_CONTACT → LOW_QUALITY → SCANNING → CANT_SAY → CANDIDATE → ALERT → HELD → COOLDOWN, any of them from
     any; FROZEN, GATED_*, AI_OFF and DEGRADED stand beside: while one holds nothing is raised.
     """
 
@@ -21,11 +21,15 @@ class State(Enum):
     LOW_QUALITY = "Picture too poor for AI"
     SCANNING = "Scanning"
     CANDIDATE = "Looking closer"
+    CANT_SAY = "Can't say"
     ALERT = "Look again here"
     HELD = "Look again here (held)"
     COOLDOWN = "Scanning, seen before"
     FROZEN = "Frozen, AI paused"
     GATED_DOPPLER = "Doppler, AI paused"
+    GATED_DUAL = "Two pictures, AI paused"
+    GATED_CALIPERS = "Calipers or text, AI paused"
+    GATED_NOT_BREAST = "Not breast, AI paused"
     AI_OFF = "AI is off"
     DEGRADED = "AI not running"
 

@@ -143,8 +143,12 @@ class Uplink:
             disk_free_mb=readings.disk_free_mb,
         )
         link.publish(self._topic("health"), self._event("health", health))
-        if self._state is not None and self._state != self._device_state(online=True, reason=self._state.reason):
-            self._publish_state(online=True, reason="bundle changed")
+        if self._state is None:
+            return
+        state = self._device_state(online=True, reason=self._state.reason)
+        if state != self._state:
+            what = "profile" if state.bundle_sha256 == self._state.bundle_sha256 else "bundle"
+            self._publish_state(online=True, reason=f"{what} changed")
 
     def _publish_state(self, *, online: bool, reason: str) -> None:
         assert self._link is not None
@@ -153,9 +157,11 @@ class Uplink:
 
     def _device_state(self, *, online: bool, reason: str) -> messages.DeviceState:
         vitals = self._outbox.vitals()
-        bundle, sha256 = (vitals.bundle, vitals.bundle_sha256) if vitals is not None else ("", "")
-        return messages.DeviceState(
-            online=online, reason=reason, agent=__version__, bundle=bundle, bundle_sha256=sha256
+        state = messages.DeviceState(online=online, reason=reason, agent=__version__)
+        if vitals is None:
+            return state
+        return msgspec.structs.replace(
+            state, bundle=vitals.bundle, bundle_sha256=vitals.bundle_sha256, profile=vitals.profile
         )
 
     def _event(self, topic: messages.Topic, data: object) -> bytes:

@@ -1,29 +1,42 @@
 #!/usr/bin/env bash
-# From a finished run and its int8 models to the bundle: a draft, its evidence on the test sets, the bundle that meets its bounds.
-# usage: pack-breast.sh BIN DATA PHANTOM RUN INT8 OUT
+# From a finished run and its int8 models to the bundle: heads, a draft, what it does on the test sets, the card, and
+# the bundle that meets its bounds. Score tables and results that are there are not made again.
+# usage: pack-breast.sh BIN DATA PHANTOM RUN OUT
 set -euo pipefail
-bin=$1 data=$2 phantom=$3 run=$4 int8=$5 out=$6
-version=0.1.0
-held_out=$(dirname "$0")/../splits/busi-heldout.txt
-card=$out/card.md
-work=$(mktemp -d)
-trap 'rm -rf "$work"' EXIT
+bin=$1 data=$2 phantom=$3 run=$4 out=$5
+version=0.2.0
+models=$(cd "$(dirname "$0")/.." && pwd)
+scores=$models/evidence/scores results=$models/evidence/results
+held_out=$models/splits/busi-heldout.txt
+int8=$run/int8 draft=$run/draft card=$out/card.md
 sono() { "$bin/python" -m sono_models.command "$@"; }
 roots=(--root "data=$data" --root "phantom=$phantom")
-
-sono model pack --run "$run" --quantized "$int8" "${roots[@]}" --version "$version" --out "$work/draft"
+pack=(sono model pack --run "$run" --quantized "$int8" "${roots[@]}" --version "$version" --heads "$run/heads.json")
 fold5=(--manifest "$data/bus_bra/manifest.csv" --where fold=5)
 busi=(--manifest "$data/busi/manifest.csv" --where label_conflict=0 --groups "$held_out")
-sono model evaluate --bundle "$work/draft" "${fold5[@]}" --json > "$work/bus_bra_fold5.json"
-sono model evaluate --bundle "$work/draft" "${busi[@]}" --json > "$work/busi_heldout.json"
-sono model compare --bundle "$work/draft" "${fold5[@]}" --float "$run" --json > "$work/compare_fold5.json"
-sono model compare --bundle "$work/draft" "${busi[@]}" --float "$run" --json > "$work/compare_busi.json"
+mkdir -p "$scores" "$results"
 
-sono model pack --run "$run" --quantized "$int8" "${roots[@]}" --version "$version" --out "$out" --card "$card" \
-    --evidence "$work/bus_bra_fold5.json" --evidence "$work/busi_heldout.json" \
-    --evidence "$work/compare_fold5.json" --evidence "$work/compare_busi.json" \
-    --bound 'bus_bra_fold5.auroc.value>=0.87' --bound 'busi_heldout.auroc.value>=0.89' \
-    --bound 'compare_fold5.delta_auroc.value>=-0.02' --bound 'compare_busi.delta_auroc.value>=-0.02' \
-    --bound 'compare_fold5.runtimes_max_diff<=0.00392' --bound 'compare_busi.runtimes_max_diff<=0.00392'
-mkdir -p "$out/evidence"
-cp "$work"/*.json "$out/evidence/"
+[ -f "$run/heads.json" ] || sono model heads --run "$run" --quantized "$int8" "${roots[@]}" \
+    --negatives "$data/lung/manifest.csv" --held-out "$data/cine" --out "$run/heads.json"
+[ -d "$draft" ] || "${pack[@]}" --out "$draft"
+[ -f "$scores/busbra-fold5.csv" ] ||
+    sono model compare --bundle "$draft" "${fold5[@]}" --float "$run" --scores "$scores/busbra-fold5.csv"
+[ -f "$scores/busi-heldout.csv" ] ||
+    sono model compare --bundle "$draft" "${busi[@]}" --float "$run" --scores "$scores/busi-heldout.csv"
+[ -f "$results/robustness.json" ] ||
+    sono model robustness --bundle "$draft" "${fold5[@]}" --json > "$results/robustness.json"
+[ -f "$results/gates.json" ] ||
+    sono bench gates --bundle "$draft" --images "$data/busi/manifest.csv" --where label_conflict=0 \
+        --groups "$held_out" --cine "$data/cine" --lung "$data/lung/manifest.csv" --json > "$results/gates.json"
+[ -f "$results/repeat.json" ] || sono bench repeat --bundle "$draft" --repeats 10000 --json > "$results/repeat.json"
+sono model profile reference --bundle "$draft" --manifest "$run/dev.csv" "${roots[@]}" --out "$run/dev_scores.json"
+
+sono model evidence --bundle "$draft" --card "$card" --data "$data"
+"${pack[@]}" --out "$out" --card "$card" \
+    --evidence "$scores/busbra-fold5.json" --evidence "$scores/busi-heldout.json" \
+    --evidence "$results/robustness.json" --evidence "$results/gates.json" --evidence "$run/dev_scores.json" \
+    --bound 'busbra-fold5.auroc.onnx.value>=0.87' --bound 'busi-heldout.auroc.onnx.value>=0.89' \
+    --bound 'busbra-fold5.delta_auroc.lo>=-0.01' --bound 'busi-heldout.delta_auroc.lo>=-0.01' \
+    --bound 'busbra-fold5.decision_agreement>=0.975' --bound 'busi-heldout.decision_agreement>=0.975' \
+    --bound 'busbra-fold5.runtimes_max_diff<=0.00392' --bound 'busi-heldout.runtimes_max_diff<=0.00392'
+sono model evidence --check --data "$data"

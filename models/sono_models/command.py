@@ -32,14 +32,14 @@ class Sides(TyperGroup):
 
     def get_command(self, ctx: Any, cmd_name: str) -> Any:  # noqa: ARG002  (typer's own signature)
         point = self._points().get(cmd_name)
-        if point is None or any(_is_absent(extra) for extra in point.extras):
+        if point is None or any(is_absent(extra) for extra in point.extras):
             return None
         return _as_command(cmd_name, point.load())
 
     def resolve_command(self, ctx: Any, args: list[str]) -> Any:
         point = self._points().get(args[0]) if args else None
         for extra in point.extras if point else ():
-            if _is_absent(extra):
+            if is_absent(extra):
                 ctx.fail(f"'{args[0]}' needs the extra '{extra}': pip install 'sonoedge[{extra}]'")
         return super().resolve_command(ctx, args)
 
@@ -47,7 +47,8 @@ class Sides(TyperGroup):
         return {point.name: point for point in importlib.metadata.entry_points(group=self.entry_points)}
 
 
-def _is_absent(extra: str) -> bool:
+def is_absent(extra: str) -> bool:
+    """Whether an extra of this distribution is not installed."""
     try:
         importlib.metadata.distribution(MARKS[extra])
     except importlib.metadata.PackageNotFoundError:

@@ -4,6 +4,7 @@ SonoError                 one line for a person: the thing, the reason, the next
 ├── Refused               bad input: mend it, then try again
 │   ├── BadConfig         a configuration or an option
 │   ├── BadBundle         a bundle that is damaged, incomplete or not ours
+│   ├── BadProfile        a site profile that is damaged, forged, expired, or for another site or bundle
 │   ├── BadSource         a source that is not there, or is not a picture stream
 │   └── BadManifest       a table of images that cannot be read
 ├── Unavailable           may heal by itself: retry with back-off
@@ -34,6 +35,10 @@ class BadConfig(Refused):
 
 class BadBundle(Refused):
     """A bundle that is damaged, incomplete or not ours."""
+
+
+class BadProfile(Refused):
+    """A site profile that is damaged, forged, expired, or made for another site or bundle."""
 
 
 class BadSource(Refused):

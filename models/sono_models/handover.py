@@ -2,7 +2,7 @@
 
 run.json      what was trained, on what (this module)
 folded.pt2    the network with batch norm folded away, a saved torch.export program:
-              (n, 1, height, width) in (pixel - 127) / 128 → logits (n, 2, rows, columns)
+              (n, 1, height, width) in (pixel - 127) / 128 → run.json's `outputs`, each (n, channels, rows, columns)
 fit.csv       the rows it was fitted on, images as ROOT:PATH
 dev.csv       the rows kept for calibration and the threshold
 """
@@ -35,6 +35,8 @@ class Handover(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     seed: int
     labels: tuple[str, ...]
     input: InputSpec
+    outputs: tuple[str, ...]
+    """The network's, in its order: see sono_models.runtime.Raw."""
     pooling: Pooling
     tables: dict[str, str]
     weights_sha256: str

@@ -91,6 +91,6 @@ def letterbox(picture: Grey, spec: InputSpec) -> tuple[Grey, Placement]:
         picture = np.asarray(cv2.resize(picture, half, interpolation=cv2.INTER_AREA), np.uint8)
     canvas = np.full((spec.height, spec.width), spec.pad, np.uint8)
     inside = canvas[top : top + placed_h, left : left + placed_w]
-    cv2.resize(picture, (placed_w, placed_h), dst=inside, interpolation=cv2.INTER_LINEAR)
+    cv2.resize(picture, (placed_w, placed_h), dst=inside, interpolation=cv2.INTER_LINEAR_EXACT)
     placement = Placement(left / spec.width, top / spec.height, placed_w / spec.width, placed_h / spec.height)
     return canvas, placement

@@ -39,3 +39,23 @@ class Gates(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """Largest difference of the thumbnails of two frames that count as the same picture."""
     frozen_s: float = 0.5
     """A picture that has not changed for this long is frozen."""
+    contact_texture: float = 0.08
+    """How far grey departs from its row's mean, as a share of it, under which a third is air: it rings in rows."""
+    air_grey: float = 30.0
+    """Mean grey between `contact_from` and `contact_to` above which level bands are not air."""
+    dark_grey: float = 40.0
+    """Grey that 19 of 20 points of the thumbnail stay under when the gain is far too low."""
+    glare_share: float = 0.25
+    """Share of white points above which the gain is far too high."""
+    sharpness: float = 0.3
+    """Fine structure (under 3 points of the model's input) over coarser (under 9), under which a picture is blurred."""
+    seam_across: float = 0.12
+    """How much a straight line from top to bottom stands out (sono_edge.marks.seams) where two pictures meet."""
+    seam_down: float = 0.31
+    """The same of a line from side to side, where tissue has level layers of its own. 1 or more: never."""
+    strokes: int = 2
+    """Points of thin bright strokes (sono_edge.marks.strokes) from which on there are calipers or text over tissue.
+
+    0: not looked for, as where the pictures are stills with their measurements burned in."""
+    not_breast: float = 0.5
+    """Probability, from the network, above which the picture is not the bundle's organ."""

@@ -6,9 +6,11 @@ from typing import Any, Literal
 
 import msgspec
 
+from sono_models.heads import Heads
 from sono_models.inputs import InputSpec
 from sono_models.law import AlertLaw, Gates
 from sono_models.saliency import Calibration, Pooling
+from sono_models.uncertainty import Uncertainty
 
 SCHEMA = "sonoedge.bundle/1"
 
@@ -26,6 +28,10 @@ class OperatingPoint(msgspec.Struct, frozen=True):
     frozen_for_sensitivity: float
     frozen_on: str
     assumed_prevalence: float
+    sensitivity_lower_bound: float | None = None
+    """One-sided, at the confidence that `rule` states: of the sensitivity on the split that it was frozen on."""
+    rule: str = ""
+    """How the threshold was found, in words."""
 
 
 class Bound(msgspec.Struct, frozen=True):
@@ -74,6 +80,8 @@ class Manifest(msgspec.Struct, frozen=True):
     license: str = ""
     intended_use: str = "Research prototype, not a medical device."
     schema: str = SCHEMA
+    uncertainty: Uncertainty | None = None
+    heads: Heads | None = None
 
 
 def json_schema() -> dict[str, Any]:

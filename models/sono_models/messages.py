@@ -55,13 +55,15 @@ class Alert(msgspec.Struct, frozen=True):
     alert: str
     track: int
     score: Interval
-    """The calibrated score: the median of the supporting frames, and their least and greatest."""
+    """The calibrated score: the median of the supporting frames. lo, hi: its 95 % interval, where the bundle knows
+    it (its manifest's `uncertainty`); else the least and the greatest of those frames."""
     band: Literal["look-again", "attention"]
     box: Box
     frames: Support
     quality: float
     gates: tuple[str, ...]
     profile: str
+    """The site profile in force, as `state` names it; `bundle`: none, the bundle's own threshold and limits."""
     model: ModelUsed
     timings: Timings
     acknowledgement: Literal["none", "seen"] = "none"
@@ -95,6 +97,8 @@ class DeviceState(msgspec.Struct, frozen=True):
     agent: str = ""
     bundle: str = ""
     bundle_sha256: str = ""
+    profile: str = ""
+    """NAME-VERSION@ and the head of its sha256, of the site profile in force; `bundle`: none is."""
     slot: str = ""
     boot_reason: str = ""
 
@@ -123,6 +127,7 @@ class Vitals(msgspec.Struct, frozen=True):
     bundle: str = ""
     bundle_sha256: str = ""
     runtime: str = ""
+    profile: str = ""
 
 
 class Health(msgspec.Struct, frozen=True):

@@ -57,6 +57,7 @@ def show(
 def verify(bundle: BundleOption = None, *, as_json: JsonOption = False) -> None:
     """Check every bit of a bundle, and that each installed runtime gives its golden vectors."""
     from sono_models.bundle import default_path, read
+    from sono_models.checks import further_checks
     from sono_models.reader import golden_difference
     from sono_models.runtime import RUNTIMES
 
@@ -69,13 +70,20 @@ def verify(bundle: BundleOption = None, *, as_json: JsonOption = False) -> None:
             differences[name] = None
     allowed = found.manifest.golden_tolerance
     failed = [name for name, value in differences.items() if value is not None and value > allowed[name]]
+    checks = further_checks(found)
+    wrong = [f"{name}: {lines[0]}" for name, lines in checks.items() if lines]
     if as_json:
-        print(json.dumps({"sha256": found.sha256, "golden_difference": differences, "ok": not failed}))
+        ok = not failed and not wrong
+        print(json.dumps({"sha256": found.sha256, "golden_difference": differences, "checks": checks, "ok": ok}))
     else:
         print(f"{found.path.name}: intact, sha256 {found.sha256}")
         for runtime, value in differences.items():
             words = "not installed" if value is None else f"golden vectors within {value:.4f} of {allowed[runtime]:.4f}"
             print(f"  {runtime}: {words}")
+        for check, lines in checks.items():
+            print(f"  {check}: {'not installed' if lines is None else '; '.join(lines) or 'one set in both models'}")
+    if wrong:
+        raise BadBundle(str(found.path), wrong[0], "Pack it again from one quantization")
     if failed:
         worst = failed[0]
         raise BadBundle(

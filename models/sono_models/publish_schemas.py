@@ -1,4 +1,4 @@
-"""Write the published schemas again: `make schemas` after a change of a message or of the manifest."""
+"""Write the published schemas again: `make schemas` after a change of a message, the manifest or the profile."""
 
 from __future__ import annotations
 
@@ -7,12 +7,13 @@ import sys
 from pathlib import Path
 from typing import Any
 
-from sono_models import asyncapi, manifest, messages
+from sono_models import asyncapi, manifest, messages, profile
 
 
 def publish(document: Path, folder: Path) -> None:
     _write(document, asyncapi.document())
     _write(folder / "manifest.schema.json", manifest.json_schema())
+    _write(folder / "profile.schema.json", profile.json_schema())
     for topic, schema in messages.json_schemas().items():
         _write(folder / f"{topic}.schema.json", schema)
 

@@ -9,7 +9,7 @@ import numpy as np
 
 from sono_models.errors import BadBundle
 from sono_models.inputs import Box, Grey, Placement, letterbox
-from sono_models.saliency import BENIGN, MALIGNANT, Calibration, frame_scores, point, sigmoid
+from sono_models.saliency import BENIGN, MALIGNANT, Calibration, frame_scores, outline, point, sigmoid
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -21,13 +21,19 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True)
 class Reading:
-    """One picture as the model sees it. Scores are calibrated, 0 to 1; the box is where `malignant` points."""
+    """One picture as the model sees it. Scores are calibrated, 0 to 1; the box is where it points."""
 
     benign: float
     malignant: float
     box: Box
     saliency: NDArray[np.float32]
-    """(2, rows, columns), probabilities, in the model's input."""
+    """(findings, rows, columns), probabilities, in the model's input."""
+    lesion: NDArray[np.float32] | None = None
+    """(rows, columns), probabilities that a lesion of whichever finding is there; None for a network without."""
+    embedding: NDArray[np.float32] | None = None
+    """The features' mean over the picture, (channels,)."""
+    pooled: float = 0.0
+    """The malignant score before calibration."""
 
 
 class Reader:
@@ -46,10 +52,20 @@ class Reader:
 
     def read_boxed(self, boxed: Grey, placement: Placement) -> Reading:
         """A picture that `letterbox` has already placed."""
-        maps = sigmoid(self.runtime.saliency(boxed))
+        raw = self.runtime.run(boxed)
+        maps = sigmoid(raw.saliency)
         benign, malignant = frame_scores(maps, self._pooling)
-        box = placement.to_picture(point(maps[MALIGNANT]))
-        return Reading(self._benign.apply(benign), self._malignant.apply(malignant), box, maps)
+        lesion = sigmoid(raw.lesion) if raw.lesion is not None else None
+        box = outline(lesion) if lesion is not None else point(maps[MALIGNANT])
+        return Reading(
+            self._benign.apply(benign),
+            self._malignant.apply(malignant),
+            placement.to_picture(box),
+            maps,
+            lesion,
+            raw.features.mean(axis=(1, 2)) if raw.features is not None else None,
+            malignant,
+        )
 
 
 def golden_difference(bundle: Bundle, runtime: Runtime) -> float:
@@ -57,7 +73,7 @@ def golden_difference(bundle: Bundle, runtime: Runtime) -> float:
     golden = bundle.golden()
     worst = 0.0
     for frame, expected in zip(golden.frames, golden.logits[runtime.name], strict=True):
-        ours = frame_scores(sigmoid(runtime.saliency(frame)), bundle.manifest.pooling)
+        ours = frame_scores(sigmoid(runtime.run(frame).saliency), bundle.manifest.pooling)
         theirs = frame_scores(sigmoid(expected), bundle.manifest.pooling)
         worst = max(worst, *(abs(a - b) for a, b in zip(ours, theirs, strict=True)))
     return worst

@@ -1,12 +1,14 @@
 """The one seam to an inference runtime, and the two that stand behind it.
 
 Both run the same integers (docs/adr/0004). ONNX Runtime takes `model.onnx` (uint8 (1, 1, h, w) → float32
-logits (1, 2, r, c)); LiteRT, or the card's tflite-runtime, takes `model.tflite` (int8 NHWC → int8 NHWC).
+(1, channels, rows, columns) for each output); LiteRT, or the card's tflite-runtime, takes `model.tflite` (int8
+NHWC → int8 NHWC). Outputs stand in the order of `Raw`; those after the first may be absent.
 """
 
 from __future__ import annotations
 
 import importlib
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Literal, Protocol
 
 import numpy as np
@@ -14,6 +16,8 @@ import numpy as np
 from sono_models.errors import BadBundle, BadConfig
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from numpy.typing import NDArray
 
     from sono_models.inputs import Grey
@@ -23,14 +27,32 @@ RUNTIMES: tuple[RuntimeName, ...] = ("onnx", "litert")
 MODEL_FILE: dict[RuntimeName, str] = {"onnx": "model.onnx", "litert": "model.tflite"}
 
 
+@dataclass(frozen=True, slots=True)
+class Raw:
+    """What one pass of the network gives, float32."""
+
+    saliency: NDArray[np.float32]
+    """Logits (findings, rows, columns)."""
+    features: NDArray[np.float32] | None = None
+    """What the saliency is made from, (channels, rows, columns), 0 to 6."""
+    lesion: NDArray[np.float32] | None = None
+    """Logits of "a lesion, of whichever finding, is here", (rows, columns), finer than the saliency."""
+
+
+def _raw(outputs: Sequence[NDArray[np.float32]]) -> Raw:
+    """From the outputs (channels, rows, columns) in their order."""
+    saliency, *rest = outputs
+    return Raw(saliency, rest[0] if rest else None, rest[1][0] if len(rest) > 1 else None)
+
+
 class Runtime(Protocol):
     """Scores one picture at a time; bit-repeatable on one machine."""
 
     name: RuntimeName
     version: str
 
-    def saliency(self, picture: Grey) -> NDArray[np.float32]:
-        """The logits (2, rows, columns) of a letterboxed picture (height, width)."""
+    def run(self, picture: Grey) -> Raw:
+        """One pass over a letterboxed picture (height, width)."""
         ...
 
 
@@ -54,9 +76,8 @@ class OnnxRuntime:
             raise BadBundle("model.onnx", f"ONNX Runtime cannot load it ({error})", "Fetch the bundle again") from error
         self._input: str = self._session.get_inputs()[0].name
 
-    def saliency(self, picture: Grey) -> NDArray[np.float32]:
-        (logits,) = self._session.run(None, {self._input: picture[None, None]})
-        return np.asarray(logits[0], np.float32)
+    def run(self, picture: Grey) -> Raw:
+        return _raw([output[0] for output in self._session.run(None, {self._input: picture[None, None]})])
 
 
 class LiteRuntime:
@@ -72,18 +93,21 @@ class LiteRuntime:
         except (ValueError, RuntimeError, SystemError) as error:
             raise BadBundle("model.tflite", f"LiteRT cannot load it ({error})", "Fetch the bundle again") from error
         self._input = int(self._interpreter.get_input_details()[0]["index"])
-        output = self._interpreter.get_output_details()[0]
-        self._output = int(output["index"])
-        scale, zero = output["quantization"]
-        self._scale, self._zero = np.float32(scale), np.int32(zero)
+        self._outputs = [
+            (int(output["index"]), np.float32(output["quantization"][0]), np.int32(output["quantization"][1]))
+            for output in self._interpreter.get_output_details()
+        ]
 
-    def saliency(self, picture: Grey) -> NDArray[np.float32]:
+    def run(self, picture: Grey) -> Raw:
         shifted = (picture ^ np.uint8(0x80)).view(np.int8)
         self._interpreter.set_tensor(self._input, shifted[None, :, :, None])
         self._interpreter.invoke()
-        quantized = self._interpreter.get_tensor(self._output)[0]
-        logits = (quantized.astype(np.int32) - self._zero).astype(np.float32) * self._scale
-        return np.ascontiguousarray(logits.transpose(2, 0, 1))
+        return _raw([self._output(*output) for output in self._outputs])
+
+    def _output(self, index: int, scale: np.float32, zero: np.int32) -> NDArray[np.float32]:
+        quantized = self._interpreter.get_tensor(index)[0]
+        values = (quantized.astype(np.int32) - zero).astype(np.float32) * scale
+        return np.ascontiguousarray(values.transpose(2, 0, 1))
 
 
 def _interpreter_class() -> tuple[Any, str]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import csv
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import cv2
 import numpy as np
@@ -29,6 +29,8 @@ class Row:
     group: str
     mask: Path | None
     columns: Mapping[str, str]
+    at: str = ""
+    """TABLE:LINE, for a message to a person."""
 
 
 def read_table(path: Path) -> list[Row]:
@@ -36,31 +38,42 @@ def read_table(path: Path) -> list[Row]:
     if not path.is_file():
         raise BadManifest(str(path), "there is no such file", "Name a CSV with the columns image,label")
     try:
-        with path.open(newline="", encoding="utf-8") as file:
-            reader = csv.DictReader(file)
-            columns = list(reader.fieldnames or ())
-            raw = list(reader)
-    except (UnicodeDecodeError, csv.Error) as error:
+        with path.open(newline="", encoding="utf-8-sig") as file:  # a spreadsheet's UTF-8 starts with a mark
+            reader = csv.DictReader(file, skipinitialspace=True, strict=True)
+            columns = [name.strip() for name in reader.fieldnames or ()]
+            reader.fieldnames = columns
+            raw = [(reader.line_num, record) for record in reader]
+    except (OSError, UnicodeDecodeError, csv.Error) as error:
         raise BadManifest(str(path), f"not a CSV ({error})", "Save it as UTF-8 CSV") from error
+    _check_columns(path, columns)
+    if not raw:
+        raise BadManifest(str(path), "has no rows", "Name a table with at least one image")
+    return [_row(path, number, record) for number, record in raw]
+
+
+def _check_columns(path: Path, columns: Sequence[str]) -> None:
     missing = {"image", "label"} - set(columns)
     if missing:
         raise BadManifest(
             str(path),
             f"lacks the column {', '.join(sorted(missing))}",
-            f"It has: {', '.join(columns) or 'none'}",
+            f"It has: {', '.join(columns) or 'none'} (separated by commas)",
         )
-    if not raw:
-        raise BadManifest(str(path), "has no rows", "Name a table with at least one image")
-    return [_row(path, number, record) for number, record in enumerate(raw, start=2)]
+    twice = sorted({name for name in columns if columns.count(name) > 1})
+    if twice:
+        raise BadManifest(str(path), f"has two columns '{twice[0]}'", "Rename or delete one")
 
 
-def _row(path: Path, number: int, record: dict[str, str | None]) -> Row:
-    columns = {key: value or "" for key, value in record.items() if key is not None}
+def _row(path: Path, number: int, record: dict[str, Any]) -> Row:
+    at = f"{path}:{number}"
+    if None in record:
+        raise BadManifest(at, "more cells than the table has columns", "Put cells that hold a comma in quotes")
+    columns = {key: (value or "").strip() for key, value in record.items()}
     if not columns["image"] or not columns["label"]:
-        raise BadManifest(f"{path}:{number}", "a row without an image or a label", "Fill it in or delete the row")
+        raise BadManifest(at, "a row without an image or a label", "Fill it in or delete the row")
     group = columns.get("patient") or columns.get("group") or columns["image"]
     mask = path.parent / columns["mask"] if columns.get("mask") else None
-    return Row(path.parent / columns["image"], columns["label"], group, mask, columns)
+    return Row(path.parent / columns["image"], columns["label"], group, mask, columns, at)
 
 
 def where(rows: Sequence[Row], wanted: Mapping[str, Sequence[str]]) -> list[Row]:
@@ -72,9 +85,23 @@ def where(rows: Sequence[Row], wanted: Mapping[str, Sequence[str]]) -> list[Row]
     return [row for row in rows if all(row.columns[name] in values for name, values in wanted.items())]
 
 
+def select(path: Path, wanted: Mapping[str, Sequence[str]], groups: frozenset[str] | None) -> list[Row]:
+    """The rows of a manifest that `where` keeps, of these groups only. Raises BadManifest when none is left."""
+    rows = [row for row in where(read_table(path), wanted) if groups is None or row.group in groups]
+    if not rows:
+        raise BadManifest(str(path), "no row is left after --where and --groups", "Loosen them")
+    return rows
+
+
 def read_grey(path: Path) -> Grey:
-    """One image file as grey uint8 (height, width). Raises BadManifest when it is not an image."""
-    picture = cv2.imread(str(path), cv2.IMREAD_GRAYSCALE)
+    """One image file as grey uint8 (height, width). Raises BadManifest when it is not an image.
+
+    Colour becomes luma (BT.601), 16 bit loses its lower byte, an alpha channel is ignored, a palette is looked up.
+    """
+    try:
+        picture = cv2.imread(str(path), cv2.IMREAD_GRAYSCALE)
+    except cv2.error:  # more pixels than OpenCV takes
+        picture = None
     if picture is None:
         reason = "cannot be read as an image" if path.exists() else "there is no such file"
         raise BadManifest(str(path), reason, "Check the table's image column and the file")

@@ -1,4 +1,4 @@
-"""Pictures in memory, and shuffled, augmented batches of them made one batch ahead."""
+"""Labelled rows and the batches of an epoch, from the views of their tables."""
 
 from __future__ import annotations
 
@@ -6,51 +6,57 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-import cv2
 import numpy as np
 import torch
 
 from sono_models.inputs import InputSpec, letterbox
-from sono_models.table import Row, read_grey, read_mask
-from sono_training.augment import disturb, warp
-from sono_training.net import CLASSES
+from sono_models.table import Row, read_grey
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Iterator, Mapping, Sequence
 
     from sono_models.inputs import Grey
+    from sono_training.net import Front
     from sono_training.recipe import Recipe
-
-STRIDE = 16
+    from sono_training.views import View
 
 
 @dataclass(frozen=True, slots=True)
 class Sample:
-    """One labelled picture. `targets` is (benign present, malignant present)."""
+    """One picture to fit on: where its views are, and what it shows. `targets`: each finding present, 0 or 1."""
 
-    picture: Grey
-    mask: Grey | None
-    targets: tuple[float, float]
+    table: str
+    row: int
+    targets: tuple[float, ...]
+    outlined: bool
+    """Its lesion's place is known: by a mask, or because it shows no finding."""
 
 
 @dataclass(frozen=True, slots=True)
 class Batch:
-    """x (n, 1, h, w) in (pixel - 127) / 128; targets (n, 2); cover (n, 2, h/16, w/16), NaN where no mask."""
+    """targets (n, findings); outlined (n,); cover and fine: lesion shares (n, h/16, w/16) and (n, h/8, w/8)."""
 
-    x: torch.Tensor
+    front: Front
     targets: torch.Tensor
+    outlined: torch.Tensor
     cover: torch.Tensor
+    fine: torch.Tensor
 
 
-def load(rows: Sequence[Row]) -> list[Sample]:
-    """Every picture of the rows, read once."""
-    return [_sample(row) for row in rows]
+def samples(tables: Mapping[str, Sequence[Row]], fit: Sequence[Row], labels: Sequence[str]) -> list[Sample]:
+    """The rows to fit on, found in their tables."""
+    wanted = {row.image for row in fit}
+    return [
+        _sample(table, number, row, labels)
+        for table, rows in tables.items()
+        for number, row in enumerate(rows)
+        if row.image in wanted
+    ]
 
 
-def _sample(row: Row) -> Sample:
-    mask = read_mask(row.mask).astype(np.uint8) * 255 if row.mask and row.mask.is_file() else None
-    targets = (float(row.label == CLASSES[0]), float(row.label == CLASSES[1]))
-    return Sample(read_grey(row.image), mask, targets)
+def _sample(table: str, number: int, row: Row, labels: Sequence[str]) -> Sample:
+    targets = tuple(float(row.label == label) for label in labels)
+    return Sample(table, number, targets, outlined=row.mask is not None or not any(targets))
 
 
 def as_input(pictures: Sequence[Grey]) -> torch.Tensor:
@@ -64,37 +70,36 @@ def letterboxed(rows: Sequence[Row], spec: InputSpec) -> list[Grey]:
     return [letterbox(read_grey(row.image), spec)[0] for row in rows]
 
 
-def batches(samples: Sequence[Sample], recipe: Recipe, epoch: int) -> Iterator[Batch]:
-    """One epoch, shuffled and augmented by (seed, epoch) alone, so that a resumed run sees the same."""
-    order = np.random.default_rng([recipe.seed, epoch]).permutation(len(samples))
+def batches(every: Sequence[Sample], views: Mapping[str, View], recipe: Recipe, epoch: int) -> Iterator[Batch]:
+    """One epoch, shuffled by (seed, epoch) alone, so that a resumed run sees the same; made one batch ahead."""
+    order = np.random.default_rng([recipe.seed, epoch]).permutation(len(every))
     chunks = [order[start : start + recipe.batch] for start in range(0, len(order), recipe.batch)]
     if len(chunks) > 1 and len(chunks[-1]) < recipe.batch // 2:
         chunks.pop()
-
-    def make(number: int) -> Batch:
-        rng = np.random.default_rng([recipe.seed, epoch, number])
-        return _batch([samples[i] for i in chunks[number]], recipe.input, rng)
-
-    with ThreadPoolExecutor(1, thread_name_prefix="augment") as pool:
-        ahead = pool.submit(make, 0)
+    with ThreadPoolExecutor(1, thread_name_prefix="batch") as pool:
+        ahead = pool.submit(_batch, [every[i] for i in chunks[0]], views)
         for number in range(len(chunks)):
             batch = ahead.result()
             if number + 1 < len(chunks):
-                ahead = pool.submit(make, number + 1)
+                ahead = pool.submit(_batch, [every[i] for i in chunks[number + 1]], views)
             yield batch
 
 
-def _batch(samples: Sequence[Sample], spec: InputSpec, rng: np.random.Generator) -> Batch:
-    grid = (spec.width // STRIDE, spec.height // STRIDE)
-    pictures: list[Grey] = []
-    cover = np.full((len(samples), 2, grid[1], grid[0]), np.nan, np.float32)
-    for index, sample in enumerate(samples):
-        picture, mask = warp(sample.picture, sample.mask, spec, rng)
-        pictures.append(disturb(picture, rng))
-        if not any(sample.targets):
-            cover[index] = 0.0
-        elif mask is not None:
-            share = cv2.resize(mask, grid, interpolation=cv2.INTER_AREA).astype(np.float32) / 255.0
-            cover[index] = share[None] * np.array(sample.targets, np.float32)[:, None, None]
-    targets = torch.tensor([sample.targets for sample in samples])
-    return Batch(as_input(pictures), targets, torch.from_numpy(cover))
+def _batch(chosen: Sequence[Sample], views: Mapping[str, View]) -> Batch:
+    by_table = sorted(chosen, key=lambda sample: sample.table)
+    parts = [
+        (views[table], [sample.row for sample in by_table if sample.table == table])
+        for table in sorted({sample.table for sample in by_table})
+    ]
+    fronts = [view.front(rows) for view, rows in parts]
+    cover, fine = (
+        torch.from_numpy(np.concatenate([getattr(view, name)[rows] for view, rows in parts])).float() / 255.0
+        for name in ("coarse", "fine")
+    )
+    return Batch(
+        front=type(fronts[0])(*(torch.cat(each) for each in zip(*fronts, strict=True))),
+        targets=torch.tensor([sample.targets for sample in by_table]),
+        outlined=torch.tensor([sample.outlined for sample in by_table]),
+        cover=cover,
+        fine=fine,
+    )

@@ -15,10 +15,12 @@ from torch import Tensor
 from torch.nn import functional
 from tqdm import tqdm
 
-from sono_training.data import STRIDE, Batch, as_input, batches, load
-from sono_training.net import SaliencyNet, pretrained
+from sono_training.data import Batch, as_input, batches, samples
+from sono_training.net import Maps, SaliencyNet, pretrained
+from sono_training.views import Views
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
     from pathlib import Path
 
     from numpy.typing import NDArray
@@ -40,7 +42,7 @@ class Fit:
     epoch: int = 0
 
 
-def fit(recipe: Recipe, split: Split, out: Path) -> SaliencyNet:
+def fit(recipe: Recipe, split: Split, cache: Path, out: Path) -> SaliencyNet:
     """Train, or go on from `out`/checkpoint.pt; returns the averaged network (eval mode)."""
     out.mkdir(parents=True, exist_ok=True)
     torch.manual_seed(recipe.seed)
@@ -49,13 +51,17 @@ def fit(recipe: Recipe, split: Split, out: Path) -> SaliencyNet:
     if checkpoint.is_file():
         _resume(state, checkpoint)
         log.info("resuming after epoch %d", state.epoch)
-    samples = load(split.fit)
+    every = samples(split.every, split.fit, recipe.labels)
+    views = {
+        name: Views(rows, split.tables[name], recipe.input, recipe.seed, cache) for name, rows in split.every.items()
+    }
     while state.epoch < recipe.epochs:
         started = time.monotonic()
-        loss = _epoch(state, samples, recipe)
+        seen = {name: each.view(state.epoch % recipe.views) for name, each in views.items()}
+        losses = _epoch(state, batches(every, seen, recipe, state.epoch), recipe, len(every))
         state.epoch += 1
         _save(state, checkpoint)
-        line = {"epoch": state.epoch, "loss": round(loss, 4), "seconds": round(time.monotonic() - started, 1)}
+        line = {"epoch": state.epoch, **losses, "seconds": round(time.monotonic() - started, 1)}
         with (out / "log.jsonl").open("a", encoding="utf-8") as file:
             file.write(json.dumps(line) + "\n")
     torch.save(state.average.state_dict(), out / "net.pt")
@@ -63,12 +69,11 @@ def fit(recipe: Recipe, split: Split, out: Path) -> SaliencyNet:
 
 
 def _start(recipe: Recipe) -> Fit:
-    net, average = pretrained(), pretrained()
+    net, average = (pretrained(len(recipe.labels), lesion=recipe.lesion_weight > 0) for _ in range(2))
     average.load_state_dict(net.state_dict())
     net.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
-    for part in net.frozen_parts(recipe.frozen_blocks):
-        part.requires_grad_(requires_grad=False)
-    new = ("coarse.", "fine.", "saliency.")
+    net.freeze_front()
+    new = ("coarse.", "fine.", "saliency.", "lesion.")
     heads = [p for name, p in net.named_parameters() if name.startswith(new)]
     body = [p for name, p in net.named_parameters() if not name.startswith(new) and p.requires_grad]
     groups = [
@@ -78,25 +83,26 @@ def _start(recipe: Recipe) -> Fit:
     return Fit(net, average.eval(), torch.optim.AdamW(groups, weight_decay=recipe.weight_decay))
 
 
-def _epoch(state: Fit, samples: list, recipe: Recipe) -> float:  # type: ignore[type-arg]
+def _epoch(state: Fit, stream: Iterator[Batch], recipe: Recipe, pictures: int) -> dict[str, float]:
+    """The means of the loss and its parts."""
     state.net.train()
-    for part in state.net.frozen_parts(recipe.frozen_blocks):
-        part.eval()
-    steps = math.ceil(len(samples) / recipe.batch)
-    losses: list[float] = []
-    stream = batches(samples, recipe, state.epoch)
+    state.net.freeze_front()
+    steps = math.ceil(pictures / recipe.batch)
+    seen: list[list[float]] = []
     for step, batch in enumerate(tqdm(stream, total=steps, desc=f"epoch {state.epoch + 1}/{recipe.epochs}")):
         rate = _rate((state.epoch + step / steps) / recipe.epochs)
         for group in state.optimizer.param_groups:
             group["lr"] = recipe.learning_rate * group["share"] * rate
-        loss = objective(state.net(batch.x), batch, recipe)
+        parts = objective(state.net.back(batch.front), batch, recipe)
+        loss = torch.stack(list(parts.values())).sum()
         state.optimizer.zero_grad(set_to_none=True)
         loss.backward()  # type: ignore[no-untyped-call]
         torch.nn.utils.clip_grad_norm_(state.net.parameters(), 5.0)
         state.optimizer.step()
         _average(state, recipe.ema)
-        losses.append(float(loss.detach()))
-    return float(np.mean(losses))
+        seen.append([float(part.detach()) for part in parts.values()])
+    means = dict(zip(parts, np.mean(seen, axis=0).tolist(), strict=True))
+    return {"loss": round(sum(means.values()), 4)} | {name: round(mean, 4) for name, mean in means.items()}
 
 
 def _rate(progress: float) -> float:
@@ -115,29 +121,42 @@ def _average(state: Fit, decay: float) -> None:
 
 
 def pooled(logits: Tensor, pooling: Pooling) -> Tensor:
-    """Top-t % pooling of saliency logits (n, 2, h, w): probabilities (n, 2)."""
+    """Top-t % pooling of saliency logits (n, findings, h, w): probabilities (n, findings)."""
     flat = torch.sigmoid(logits).flatten(2)
     return flat.topk(pooling.cells(flat.shape[2]), dim=2).values.mean(dim=2)
 
 
-def objective(logits: Tensor, batch: Batch, recipe: Recipe) -> Tensor:
-    """Image-level cross-entropy on the pooled scores, and on the maps where a mask says where."""
-    scores = pooled(logits, recipe.pooling).clamp(1e-5, 1 - 1e-5)
-    image = functional.binary_cross_entropy(scores, batch.targets)
-    known = ~torch.isnan(batch.cover)
+def objective(maps: Maps, batch: Batch, recipe: Recipe) -> dict[str, Tensor]:
+    """Weighted parts: image-level cross-entropy on the pooled scores; where the lesion's place is known, the
+    same on each cell of the maps, and cross-entropy with soft Dice (Milletari et al. 2016) on the lesion map.
+    """
+    scores = pooled(maps.saliency, recipe.pooling).clamp(1e-5, 1 - 1e-5)
+    parts = {"image": functional.binary_cross_entropy(scores, batch.targets)}
+    known = batch.outlined
     if not bool(known.any()):
-        return image
-    maps = functional.binary_cross_entropy_with_logits(logits[known], batch.cover[known])
-    return image + recipe.mask_weight * maps
+        return parts
+    cover = batch.cover[known].unsqueeze(1) * batch.targets[known][:, :, None, None]
+    cells = functional.binary_cross_entropy_with_logits(maps.saliency[known], cover)
+    parts["cells"] = recipe.mask_weight * cells
+    if maps.lesion is not None:
+        parts["lesion"] = recipe.lesion_weight * _outline(maps.lesion[known].squeeze(1), batch.fine[known])
+    return parts
+
+
+def _outline(logits: Tensor, cover: Tensor) -> Tensor:
+    entropy = functional.binary_cross_entropy_with_logits(logits, cover)
+    found = torch.sigmoid(logits)
+    overlap = (found * cover).sum((1, 2))
+    dice = (2 * overlap + 1) / (found.sum((1, 2)) + cover.sum((1, 2)) + 1)
+    shown = cover.amax((1, 2)) > 0
+    return entropy + ((1 - dice) * shown).sum() / shown.sum().clamp_min(1)
 
 
 @torch.no_grad()
 def predict(net: SaliencyNet, pictures: list[Grey], *, size: int = 32) -> NDArray[np.float32]:
-    """Float saliency logits (n, 2, h/16, w/16) of letterboxed pictures."""
+    """Float saliency logits (n, findings, h/16, w/16) of letterboxed pictures."""
     net.eval()
-    parts = [net(as_input(pictures[start : start + size])).numpy() for start in range(0, len(pictures), size)]
-    height, width = pictures[0].shape
-    assert parts[0].shape[2:] == (height // STRIDE, width // STRIDE)
+    parts = [net(as_input(pictures[start : start + size]))[0].numpy() for start in range(0, len(pictures), size)]
     return np.concatenate(parts)
 
 

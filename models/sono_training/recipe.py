@@ -26,6 +26,8 @@ class Source(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     table: str
     where: dict[str, list[str]] = {}
     without_groups: str | None = None
+    fold_column: str | None = None
+    """Rows whose value here is the fold that is left out (`--fold`) are not read at all."""
     evidence: bool = True
 
 
@@ -33,14 +35,19 @@ class Recipe(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """See models/recipes/ for one with every line explained."""
 
     name: str
+    labels: tuple[str, str]
+    """In the order of the maps; the second is the one that alerts. Any other label of a table is neither."""
     seed: int
     epochs: int
+    views: int
+    """Augmented views a picture; epoch e sees view e modulo this."""
     batch: int
     learning_rate: float
     backbone_rate: float
     weight_decay: float
-    frozen_blocks: int
     mask_weight: float
+    lesion_weight: float
+    """0: a network without a lesion map, for data without masks."""
     ema: float
     dev_share: float
     input: InputSpec
@@ -54,8 +61,10 @@ class Split:
 
     fit: list[Row]
     dev: list[Row]
+    every: dict[str, list[Row]]
+    """All rows of every table that was read, by its name in the recipe."""
     tables: dict[str, str]
-    """sha256 of every table that was read, by its name in the recipe."""
+    """sha256 of the same tables."""
 
 
 def read_recipe(path: Path) -> Recipe:
@@ -63,17 +72,21 @@ def read_recipe(path: Path) -> Recipe:
     try:
         return msgspec.toml.decode(path.read_bytes(), type=Recipe)
     except (OSError, msgspec.DecodeError) as error:
-        raise BadConfig(str(path), str(error), "See models/recipes/breast-first.toml for a recipe") from error
+        raise BadConfig(str(path), str(error), "See models/recipes/ for recipes") from error
 
 
-def gather(recipe: Recipe, recipe_path: Path, roots: Mapping[str, Path]) -> Split:
-    """The rows of a recipe, split by group: no group is on both sides."""
+def gather(recipe: Recipe, recipe_path: Path, roots: Mapping[str, Path], fold: str | None = None) -> Split:
+    """The rows of a recipe without `fold`, split by group: no group is on both sides. Raises BadConfig, BadManifest."""
+    if fold is not None and not any(source.fold_column for source in recipe.source):
+        raise BadConfig(f"--fold {fold}", f"no source of {recipe_path.name} has a fold_column", "Leave --fold out")
     fit: list[Row] = []
     dev: list[Row] = []
+    every: dict[str, list[Row]] = {}
     tables: dict[str, str] = {}
     for source in recipe.source:
         path = _resolve(source.table, roots)
-        rows = where(read_table(path), source.where)
+        every[source.table] = read_table(path)
+        rows = _leave_out(where(every[source.table], source.where), source.fold_column, fold)
         if source.without_groups:
             left_out = read_groups(recipe_path.parent / source.without_groups)
             rows = [row for row in rows if row.group not in left_out]
@@ -82,7 +95,17 @@ def gather(recipe: Recipe, recipe_path: Path, roots: Mapping[str, Path]) -> Spli
         fit += [row for row in rows if row.group not in chosen]
         dev += [row for row in rows if row.group in chosen]
         tables[source.table] = hashlib.sha256(path.read_bytes()).hexdigest()
-    return Split(fit, dev, tables)
+    return Split(fit, dev, every, tables)
+
+
+def _leave_out(rows: list[Row], column: str | None, fold: str | None) -> list[Row]:
+    if column is None or fold is None:
+        return rows
+    kept = [row for row in rows if row.columns.get(column) != fold]
+    if len(kept) == len(rows):
+        have = ", ".join(sorted({row.columns.get(column, "") for row in rows}))
+        raise BadConfig(f"--fold {fold}", f"column '{column}' has no such fold", f"It has: {have}")
+    return kept
 
 
 def choose_groups(rows: Sequence[Row], *, share: float, seed: int) -> frozenset[str]:

@@ -48,7 +48,7 @@ def correct_biases(network: fx.GraphModule, pictures: Sequence[Grey]) -> fx.Grap
     the next one sees its output. Takes 15 MB of memory a picture at 256 x 256.
     """
     corrected = with_grid_weights(network)
-    _SideBySide(network, corrected).run(as_input(pictures))
+    _SideBySide(network, corrected).run(as_input(pictures), enable_io_processing=False)
     return corrected
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
@@ -24,21 +24,25 @@ def quantize(
     run: RunOption,
     out: Annotated[Path, typer.Option("--out", help="Folder for model.tflite, model.onnx and quantize.json.")],
     root: RootOption = None,
-    recipe: RecipeOption = None,
-    images: Annotated[int, typer.Option("--images", min=8, help="Training images for calibration.")] = 128,
+    recipe: Annotated[
+        Path | None,
+        typer.Option("--recipe", help="How, such as quantize/recipes/qat.toml; without one as in ptq.toml."),
+    ] = None,
+    images: Annotated[int | None, typer.Option("--images", min=8, help="Training images for calibration.")] = None,
     finetune: Annotated[
-        int, typer.Option("--finetune", min=0, help="Training images for quantization-aware fine-tuning; 0: none.")
-    ] = 0,
-    epochs: Annotated[int, typer.Option("--epochs", min=1, help="Of the fine-tuning.")] = 2,
+        int | None,
+        typer.Option("--finetune", min=0, help="Training images for quantization-aware fine-tuning; 0: none."),
+    ] = None,
+    epochs: Annotated[int | None, typer.Option("--epochs", min=1, help="Of the fine-tuning.")] = None,
     *,
-    plain: Annotated[bool, typer.Option(help="Measure int8 without bias correction too.")] = True,
+    plain: Annotated[bool | None, typer.Option(help="Measure the lesser ways to int8 too.")] = None,
     as_json: JsonOption = False,
 ) -> None:
-    """Make int8 files for both runtimes, with one set of integers, and say what that cost."""
-    from sono_quantize.quantization import Plan, quantize_run
+    """Make int8 files for both runtimes, with one set of integers, and say what that cost. Options beat the recipe."""
+    from sono_quantize.quantization import quantize_run
+    from sono_quantize.recipe import read_plan
 
-    _check_recipe(recipe, run)
-    plan = Plan(calibration=images, finetune=finetune, epochs=epochs, plain=plain)
+    plan = read_plan(recipe, calibration=images, finetune=finetune, epochs=epochs, plain=plain)
     report = quantize_run(run, roots(root), out, plan)
     if as_json:
         print(json.dumps(report))
@@ -58,33 +62,61 @@ def quantize(
 
 
 def compare(
-    manifest: Annotated[Path, typer.Option("--manifest", help="CSV with image,label[,patient|group].")],
+    manifest: Annotated[Path, typer.Option("--manifest", help="CSV with image,label[,patient|group][,mask].")],
     bundle: Annotated[Path | None, typer.Option("--bundle", help="A bundle, or a folder of bundles.")] = None,
     where: Annotated[list[str] | None, typer.Option("--where", help="COLUMN=VALUE; repeat for more values.")] = None,
     groups: Annotated[Path | None, typer.Option("--groups", help="Only these groups or patients, one a line.")] = None,
     float_run: Annotated[
         Path | None, typer.Option("--float", help="The run the bundle was made from: its float network.")
     ] = None,
+    scores: Annotated[
+        Path | None, typer.Option("--scores", help="Write every image's scores here, and the figures to its .json.")
+    ] = None,
+    report: Annotated[
+        Path | None, typer.Option("--report", help="Folder for the parity report, parity.md with its plots.")
+    ] = None,
+    negative: Annotated[
+        list[str] | None,
+        typer.Option("--negative", help="A label that counts as no finding, as `normal` does; repeat for more."),
+    ] = None,
     *,
     as_json: JsonOption = False,
 ) -> None:
     """Compare int8 with the float network, and the two runtimes with each other, image by image."""
     from sono_models.bundle import default_path, read
-    from sono_models.table import read_table
-    from sono_models.table import where as chosen
-    from sono_quantize.comparison import compare_bundle
+    from sono_models.saliency import MALIGNANT
+    from sono_models.table import select
+    from sono_models.table_check import check_rows
+    from sono_quantize.comparison import figures, read_all
+    from sono_quantize.parity import write_report
+    from sono_quantize.score_table import check_path, write_scores
 
-    rows = chosen(read_table(manifest), pairs(where, "--where"))
-    if groups is not None:
-        wanted = read_groups(groups)
-        rows = [row for row in rows if row.group in wanted]
-    if not rows:
-        raise BadConfig(str(manifest), "no row is left after --where and --groups", "Loosen them")
-    found = compare_bundle(read(bundle or default_path()), rows, float_run)
+    if report is not None and float_run is None:
+        raise BadConfig("--report", "parity is with the float network", "Add --float RUN")
+    if scores is not None:
+        check_path(scores)
+    rows = select(manifest, pairs(where, "--where"), read_groups(groups) if groups else None)
+    opened = read(bundle or default_path())
+    labels = opened.manifest.labels
+    check_rows(rows, labels=labels, negatives=negative or (), target=labels[MALIGNANT])
+    compared = read_all(opened, rows, float_run)
+    found = figures(opened, compared)
+    if scores is not None:
+        write_scores(scores, compared, found)
+    if report is not None:
+        write_report(report, opened, compared, found)
     if as_json:
         print(json.dumps(found))
         return
+    _tell(found)
+    for written in (scores, report):
+        if written is not None:
+            print(f"wrote {written}")
+
+
+def _tell(found: dict[str, Any]) -> None:
     print(f"{found['n']} images in {found['groups']} groups")
+    print(f"  both int8 files carry {'the same' if found['same_parameters'] else 'DIFFERENT'} integers")
     print(f"  runtimes differ by at most {found['runtimes_max_diff']:.4f} in a score")
     print(f"  {100 * found['decision_agreement']:.1f} % of the decisions are the same")
     if found["delta_auroc"] is not None:
@@ -100,6 +132,7 @@ def pack(
     out: Annotated[Path, typer.Option("--out", help="Folder for NAME-VERSION.tar.")],
     root: RootOption = None,
     recipe: RecipeOption = None,
+    heads: Annotated[Path | None, typer.Option("--heads", help="What `sono model heads` wrote.")] = None,
     card: Annotated[
         Path | None, typer.Option("--card", help="The model card; without one a short one is made.")
     ] = None,
@@ -124,6 +157,7 @@ def pack(
         roots(root),
         version,
         out,
+        heads,
         card,
         licenses or LICENSES,
         tuple(evidence or ()),

@@ -2,33 +2,72 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import msgspec
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from scipy.stats import rankdata
 from tqdm import tqdm
 
+from sono_models import localisation, resampling
 from sono_models.bundle import Bundle
 from sono_models.errors import BadBundle, BadManifest
-from sono_models.inputs import Grey
+from sono_models.inputs import Grey, letterbox
+from sono_models.localisation import Localised, localised
 from sono_models.manifest import Manifest
-from sono_models.reader import Reader, verified_reader
-from sono_models.runtime import RUNTIMES
+from sono_models.reader import Reader, Reading, verified_reader
+from sono_models.runtime import RUNTIMES, Raw
 from sono_models.saliency import MALIGNANT
+from sono_models.scoring import at_threshold, auroc, ece
 from sono_models.table import Row, read_grey
-from sono_quantize.network import load_network, predict
+from sono_models.uncertainty import Uncertainty
+from sono_quantize.network import load_network, predict_all
+from sono_quantize.parameters import bundle_differences
 
-RESAMPLES = 1000
-SEED = 12645
 FLOAT = "float"
+SHIPPED = "onnx"
+"""The runtime whose map, box and raw score stand for the int8 model."""
 
 Scores = NDArray[np.float64]
 """(n, 2): calibrated benign and malignant scores."""
+
+
+@dataclass(frozen=True, slots=True)
+class Sureness:
+    """How sure the shipped runtime is of one row: see `sono_models.uncertainty`."""
+
+    lo: float
+    hi: float
+    doubt: float
+    thin: str | None
+
+
+@dataclass(frozen=True, slots=True)
+class Compared:
+    """What each reader said of each row. `scores` has "onnx", "litert" and, with a run, "float"."""
+
+    rows: Sequence[Row]
+    truth: NDArray[np.bool_]
+    scores: Mapping[str, Scores]
+    raw: NDArray[np.float64]
+    """(n,): the shipped runtime's malignant scores before calibration."""
+    places: Sequence[Localised | None]
+    """Of the shipped runtime, against the row's mask."""
+    sureness: Sequence[Sureness | None]
+    """Of the shipped runtime; None for a bundle that does not know."""
+    threshold: float
+    """Of the bundle, on calibrated malignant scores."""
+
+    def malignant(self, reader: str) -> NDArray[np.float64]:
+        return self.scores[reader][:, MALIGNANT]
+
+    def reference(self) -> str:
+        """What int8 is held against: the float network, else ONNX."""
+        return FLOAT if FLOAT in self.scores else SHIPPED
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,35 +76,72 @@ class _FloatRuntime:
 
     network: Any
 
-    def saliency(self, picture: Grey) -> NDArray[np.float32]:
-        return np.asarray(predict(self.network, [picture])[0], np.float32)
+    def run(self, picture: Grey) -> Raw:
+        saliency, *rest = (output[0] for output in predict_all(self.network, [picture]))
+        return Raw(saliency, rest[0] if rest else None, rest[1][0] if len(rest) > 1 else None)
 
 
-def compare_bundle(bundle: Bundle, rows: Sequence[Row], run: Path | None) -> dict[str, Any]:
-    """The figures of `sono model compare`. Without a run folder the two runtimes are compared with each other."""
+def read_all(bundle: Bundle, rows: Sequence[Row], run: Path | None) -> Compared:
+    """Every row once by every reader. Without a run folder there is no float reader."""
     manifest = bundle.manifest
     readers = {name: verified_reader(bundle, bundle.runtime(name)) for name in RUNTIMES}
     if run is not None:
         readers[FLOAT] = _float_reader(run, manifest)  # type: ignore[index]
-    scores = _read(readers, rows)
+    scores: dict[str, list[tuple[float, float]]] = {name: [] for name in readers}
+    raw: list[float] = []
+    places: list[Localised | None] = []
+    sureness: list[Sureness | None] = []
+    for row in tqdm(rows, desc="compare", unit="image", disable=None):
+        boxed, placement = letterbox(read_grey(row.image), manifest.input)
+        for name, reader in readers.items():
+            reading = reader.read_boxed(boxed, placement)
+            scores[name].append((reading.benign, reading.malignant))
+            if name == SHIPPED:
+                raw.append(reading.pooled)
+                places.append(localised(reading, placement, row))
+                sureness.append(_sureness(manifest.uncertainty, reading))
     truth = np.array([row.label == manifest.labels[MALIGNANT] for row in rows])
-    threshold = _threshold(bundle)
+    found = {name: np.array(each) for name, each in scores.items()}
+    return Compared(rows, truth, found, np.array(raw), places, sureness, _threshold(bundle))
+
+
+def _sureness(known: Uncertainty | None, reading: Reading) -> Sureness | None:
+    if known is None:
+        return None
+    low, high = known.interval(reading.pooled)
+    return Sureness(low, high, known.doubt(reading), known.thin(reading))
+
+
+def compare_bundle(bundle: Bundle, rows: Sequence[Row], run: Path | None) -> dict[str, Any]:
+    """The figures of `sono model compare`. Without a run folder the two runtimes are compared with each other."""
+    return figures(bundle, read_all(bundle, rows, run))
+
+
+def figures(bundle: Bundle, compared: Compared) -> dict[str, Any]:
+    """What `sono model compare --json` tells. Raises BadManifest when float has only one class to be judged on."""
+    apart = np.abs(compared.scores["onnx"] - compared.scores["litert"]).max(axis=1)
     found: dict[str, Any] = {
-        "n": len(rows),
-        "groups": len({row.group for row in rows}),
-        "bundle": bundle.sha256,
-        "runtimes_max_diff": float(np.abs(scores["onnx"] - scores["litert"]).max()),
-        "decision_agreement": _agreement(scores, threshold),
-        "int8_auroc": {name: _auroc_or_none(truth, scores[name]) for name in RUNTIMES},
+        "n": len(compared.rows),
+        "groups": len({row.group for row in compared.rows}),
+        "positives": int(compared.truth.sum()),
+        **_provenance(bundle),
+        "threshold": compared.threshold,
+        "same_parameters": not bundle_differences(bundle),
+        "runtimes_max_diff": float(apart.max()),
+        "runtimes_identical": int((apart == 0).sum()),
+        "decision_agreement": _agreement(compared),
+        "localisation": localisation.summary(compared.places),
+        **_judged(compared),
         "float_auroc": None,
         "delta_auroc": None,
-        "bootstrap": {"resamples": RESAMPLES, "seed": SEED, "unit": "group, paired"},
+        "bootstrap": {"resamples": resampling.RESAMPLES, "seed": resampling.SEED, "unit": "group, paired"},
     }
-    if FLOAT in scores:
-        _need_both_classes(truth, rows)
-        exact, ours = scores[FLOAT][:, MALIGNANT], scores["onnx"][:, MALIGNANT]
-        found["float_auroc"] = _auroc_or_none(truth, scores[FLOAT])
-        found["delta_auroc"] = paired_interval(truth, exact, ours, [row.group for row in rows])
+    if FLOAT in compared.scores:
+        _need_both_classes(compared)
+        exact, ours = compared.malignant(FLOAT), compared.malignant(SHIPPED)
+        found["float_auroc"] = found["auroc"][FLOAT]["value"]
+        found["delta_auroc"] = paired_interval(compared.truth, exact, ours, _groups(compared))
+        found["decisions"] = decisions(exact, ours, compared.threshold)
         found["score_moved_max"] = float(np.abs(exact - ours).max())
         found["score_moved_mean"] = float(np.abs(exact - ours).mean())
     return found
@@ -79,30 +155,49 @@ def paired_interval(
     def delta(index: NDArray[np.int64]) -> float:
         return auroc(truth[index], ours[index]) - auroc(truth[index], exact[index])
 
-    low, high = np.percentile(_resample(delta, truth, groups), [2.5, 97.5])
-    return {"value": delta(np.arange(len(truth))), "lo": float(low), "hi": float(high)}
+    return resampling.interval(delta, truth, groups)
 
 
-def auroc(truth: NDArray[np.bool_], scores: NDArray[np.float64]) -> float:
-    """By ranks (Mann and Whitney 1947), ties count half: the figure of scikit-learn in a fiftieth of the time."""
-    positives = int(truth.sum())
-    pairs = positives * (len(truth) - positives)
-    return float((rankdata(scores)[truth].sum() - positives * (positives + 1) / 2) / pairs)
+def decisions(exact: NDArray[np.float64], ours: NDArray[np.float64], threshold: float) -> dict[str, int]:
+    """How often float and int8 call an image (score >= threshold): {both, neither, only_float, only_int8}."""
+    before, after = exact >= threshold, ours >= threshold
+    return {
+        "both": int((before & after).sum()),
+        "neither": int((~before & ~after).sum()),
+        "only_float": int((before & ~after).sum()),
+        "only_int8": int((~before & after).sum()),
+    }
 
 
-def _resample(
-    figure: Callable[[NDArray[np.int64]], float], truth: NDArray[np.bool_], groups: Sequence[str]
-) -> list[float]:
-    """The figure on RESAMPLES draws of groups with replacement; a draw of one class only is drawn again."""
-    _, numbers = np.unique(np.asarray(groups), return_inverse=True)
-    members = [np.flatnonzero(numbers == number) for number in range(int(numbers.max()) + 1)]
-    rng = np.random.default_rng(SEED)
-    draws: list[float] = []
-    while len(draws) < RESAMPLES:
-        index = np.concatenate([members[i] for i in rng.integers(0, len(members), len(members))])
-        if truth[index].any() and not truth[index].all():
-            draws.append(figure(index))
-    return draws
+def _judged(compared: Compared) -> dict[str, Any]:
+    """Of each reader: AUROC with its interval, sensitivity and specificity at the threshold, calibration error."""
+    truth, groups = compared.truth, _groups(compared)
+    names = list(compared.scores)
+    if truth.all() or not truth.any():
+        nothing = dict.fromkeys(names)
+        return {"auroc": nothing, "int8_auroc": dict.fromkeys(RUNTIMES), "operating_point": nothing, "ece": nothing}
+    areas: dict[str, dict[str, float]] = {}
+    for name in names:
+        ours = compared.malignant(name)
+        areas[name] = resampling.interval(lambda index, ours=ours: auroc(truth[index], ours[index]), truth, groups)  # type: ignore[misc]
+    return {
+        "auroc": areas,
+        "int8_auroc": {name: areas[name]["value"] for name in RUNTIMES},
+        "operating_point": {name: at_threshold(compared.threshold, truth, compared.malignant(name)) for name in names},
+        "ece": {name: ece(truth, compared.malignant(name)) for name in names},
+    }
+
+
+def _provenance(bundle: Bundle) -> dict[str, Any]:
+    manifest = bundle.manifest
+    return {
+        "bundle": bundle.sha256,
+        "name": manifest.name,
+        "version": manifest.version,
+        "recipe": manifest.provenance.recipe,
+        "weights_sha256": manifest.provenance.weights_sha256,
+        "calibration": msgspec.to_builtins(manifest.calibration),
+    }
 
 
 def _float_reader(run: Path, manifest: Manifest) -> Reader:
@@ -115,14 +210,8 @@ def _float_reader(run: Path, manifest: Manifest) -> Reader:
     return Reader(manifest, _FloatRuntime(network))  # type: ignore[arg-type]
 
 
-def _read(readers: Mapping[Any, Reader], rows: Sequence[Row]) -> dict[str, Scores]:
-    scores: dict[str, list[tuple[float, float]]] = {name: [] for name in readers}
-    for row in tqdm(rows, desc="compare", unit="image", disable=None):
-        picture = read_grey(row.image)
-        for name, reader in readers.items():
-            reading = reader.read(picture)
-            scores[name].append((reading.benign, reading.malignant))
-    return {name: np.array(found) for name, found in scores.items()}
+def _groups(compared: Compared) -> list[str]:
+    return [row.group for row in compared.rows]
 
 
 def _threshold(bundle: Bundle) -> float:
@@ -133,20 +222,14 @@ def _threshold(bundle: Bundle) -> float:
     return point.threshold
 
 
-def _agreement(scores: Mapping[str, Scores], threshold: float) -> float:
-    """The lowest share of images on which a runtime decides as the reference: the float network, else ONNX."""
-    decisions = {name: found[:, MALIGNANT] >= threshold for name, found in scores.items()}
-    reference = decisions.get(FLOAT, decisions["onnx"])
-    return min(float((decisions[name] == reference).mean()) for name in RUNTIMES)
+def _agreement(compared: Compared) -> float:
+    """The lowest share of images on which a runtime decides as the reference."""
+    called = {name: compared.malignant(name) >= compared.threshold for name in compared.scores}
+    reference = called[compared.reference()]
+    return min(float((called[name] == reference).mean()) for name in RUNTIMES)
 
 
-def _auroc_or_none(truth: NDArray[np.bool_], scores: Scores) -> float | None:
-    if truth.all() or not truth.any():
-        return None
-    return auroc(truth, scores[:, MALIGNANT])
-
-
-def _need_both_classes(truth: NDArray[np.bool_], rows: Sequence[Row]) -> None:
-    if truth.all() or not truth.any():
-        have = ", ".join(sorted({row.label for row in rows}))
+def _need_both_classes(compared: Compared) -> None:
+    if compared.truth.all() or not compared.truth.any():
+        have = ", ".join(sorted({row.label for row in compared.rows}))
         raise BadManifest("the rows", f"must hold malignant and something else, they hold: {have}", "Choose others")

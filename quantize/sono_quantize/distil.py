@@ -1,8 +1,9 @@
-"""Quantization-aware fine-tuning by self-distillation: the network learns to give its float logits on the int8 grid.
+"""Quantization-aware fine-tuning by self-distillation: the network learns to give its float outputs on the int8 grid.
 
 Weights and activations are rounded on the way forward, gradients pass as if they were not (straight-through:
 Bengio et al. 2013; Jacob et al., CVPR 2018). The teacher is the float network itself, so no label is needed
-and what is learnt is only how to live with integers.
+and what is learnt is only how to live with integers. The first convolutions keep their corrected weights: on
+their large maps a step costs most, and what their activations lose in rounding can only be met further on.
 """
 
 from __future__ import annotations
@@ -21,7 +22,7 @@ from tqdm import tqdm
 
 from sono_models.inputs import Grey
 from sono_quantize.bias_correction import on_grid, with_grid_weights
-from sono_quantize.network import BATCH, CONV, as_input, convolutions, parameter, predict, tensor
+from sono_quantize.network import BATCH, CONV, as_input, convolutions, parameter, predict_all, tensor
 
 log = logging.getLogger(__name__)
 
@@ -38,6 +39,8 @@ class Schedule:
     batch: int = 8
     rate: float = 3e-4
     seed: int = 0
+    kept: int = 18
+    """Convolutions from the input on that learn nothing: EfficientNet-Lite0's stem and first six blocks."""
 
     def steps(self, pictures: int) -> int:
         return self.epochs * (pictures // self.batch)
@@ -50,10 +53,10 @@ class Schedule:
 def distil(
     exact: fx.GraphModule, start: fx.GraphModule, pictures: Sequence[Grey], schedule: Schedule
 ) -> fx.GraphModule:
-    """A copy of `start` on the weights' grid, fine-tuned so that int8 gives the logits of `exact`."""
-    student = _Student(copy.deepcopy(start))
+    """A copy of `start` on the weights' grid, fine-tuned so that int8 gives the outputs of `exact`."""
+    student = _Student(copy.deepcopy(start), schedule.kept)
     student.observe(pictures[:128])
-    wanted = torch.from_numpy(predict(exact, pictures))
+    wanted = [torch.from_numpy(output) for output in predict_all(exact, pictures)]
     optimizer = torch.optim.Adam(student.learnt())
     bar = tqdm(total=schedule.steps(len(pictures)), desc="fine-tuning", unit="step", disable=None)
     step = 0
@@ -62,15 +65,19 @@ def distil(
         for first in range(0, len(order) - schedule.batch + 1, schedule.batch):
             optimizer.param_groups[0]["lr"] = schedule.at(step, len(pictures))
             chosen = order[first : first + schedule.batch]
-            ours = student.run(as_input([pictures[index] for index in chosen]))
-            loss = ((ours - wanted[chosen]) ** 2).mean()
+            ours = student.outputs(as_input([pictures[index] for index in chosen]))
+            loss = _distance(ours, [output[chosen] for output in wanted])
             optimizer.zero_grad(set_to_none=True)
-            loss.backward()
+            loss.backward()  # type: ignore[no-untyped-call]
             optimizer.step()
             step += 1
             bar.update()
     bar.close()
     return student.finished()
+
+
+def _distance(ours: Sequence[Tensor], wanted: Sequence[Tensor]) -> Tensor:
+    return torch.stack([((mine - theirs) ** 2).mean() for mine, theirs in zip(ours, wanted, strict=True)]).sum()
 
 
 class _Rounded(torch.autograd.Function):
@@ -104,11 +111,11 @@ class _Learnt:
 class _Student(fx.Interpreter):
     """Runs the network with weights and, once ranges are known, activations on their grids."""
 
-    def __init__(self, network: fx.GraphModule) -> None:
+    def __init__(self, network: fx.GraphModule, kept: int) -> None:
         super().__init__(network)
         self._network = network
         self._learnt: dict[fx.Node, _Learnt] = {}
-        for conv in convolutions(network):
+        for conv in convolutions(network)[kept:]:
             weight, bias = (tensor(network, parameter(conv, which)) for which in (1, 2))
             size = weight.abs().amax(dim=(1, 2, 3), keepdim=True).clamp_min(1e-8)
             self._learnt[parameter(conv, 1)] = _Learnt(nn.Parameter(weight / size), size)
@@ -118,6 +125,10 @@ class _Student(fx.Interpreter):
         self._seen: dict[fx.Node, tuple[float, float]] = {}
         self._observing = False
 
+    def outputs(self, x: Tensor) -> tuple[Tensor, ...]:
+        found: tuple[Tensor, ...] = self.run(x, enable_io_processing=False)
+        return found
+
     def learnt(self) -> list[nn.Parameter]:
         return [each.share for each in self._learnt.values()]
 
@@ -126,7 +137,7 @@ class _Student(fx.Interpreter):
         """Fix each activation's range to the smallest and largest value seen."""
         self._observing = True
         for first in range(0, len(pictures), BATCH):
-            self.run(as_input(pictures[first : first + BATCH]))
+            self.outputs(as_input(pictures[first : first + BATCH]))
         self._observing = False
 
     @torch.no_grad()
@@ -143,13 +154,14 @@ class _Student(fx.Interpreter):
             case "call_module":  # the exported program's check of its input's shape
                 return None
             case "output":
-                (result,) = n.all_input_nodes
-                return self.env[result]
+                return tuple(self.env[result] for result in n.all_input_nodes)
             case _:
                 value = super().run_node(n)
         return self._activation(n, value) if n in self._rounded else value
 
     def _stored(self, node: fx.Node) -> Tensor:
+        if node not in self._learnt:
+            return tensor(self._network, node)
         value = self._learnt[node].value()
         if value.dim() == 1:
             return value

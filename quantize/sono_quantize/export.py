@@ -14,12 +14,12 @@ if TYPE_CHECKING:
     from sono_models.inputs import InputSpec
 
 
-def float_tflite(network: fx.GraphModule, spec: InputSpec) -> bytes:
-    """(1, height, width, 1) in (pixel - 127) / 128 → logits (1, rows, columns, 2), all float32."""
+def float_tflite(network: fx.GraphModule, spec: InputSpec, outputs: int) -> bytes:
+    """(1, height, width, 1) in (pixel - 127) / 128 → each output (1, rows, columns, channels), all float32."""
     import litert_torch  # noqa: PLC0415  (5 s)
 
     litert_torch.config.show_progress = False  # it would print on stdout
-    channels_last = litert_torch.to_channel_last_io(network, args=[0], outputs=[0])
+    channels_last = litert_torch.to_channel_last_io(network, args=[0], outputs=list(range(outputs)))
     channels_last.training = False  # eval() would descend into the exported program, which refuses it
     model = litert_torch.convert(channels_last, (torch.zeros(1, spec.height, spec.width, 1),))
     with tempfile.TemporaryDirectory() as folder:

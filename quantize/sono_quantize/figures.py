@@ -19,7 +19,7 @@ Scores = NDArray[np.float64]
 
 
 def logits_of(runtime: Runtime, pictures: Sequence[Grey]) -> Logits:
-    return np.stack([runtime.saliency(picture) for picture in pictures])
+    return np.stack([runtime.run(picture).saliency for picture in pictures])
 
 
 def pooled(logits: Logits, pooling: Pooling) -> Scores:

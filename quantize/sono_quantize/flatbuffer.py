@@ -43,12 +43,12 @@ class Operator:
 
 @dataclass(frozen=True, slots=True)
 class Graph:
-    """The only subgraph of a model with one input and one output."""
+    """The only subgraph of a model with one input; `outputs` in the file's order."""
 
     tensors: tuple[Tensor, ...]
     operators: tuple[Operator, ...]
     input: int
-    output: int
+    outputs: tuple[int, ...]
 
 
 def read_graph(model: bytes) -> Graph:
@@ -72,8 +72,8 @@ def read_graph(model: bytes) -> Graph:
         )
         for operator in subgraph.operators
     )
-    (entry,), (result,) = subgraph.inputs, subgraph.outputs
-    return Graph(tensors, operators, int(entry), int(result))
+    (entry,) = subgraph.inputs
+    return Graph(tensors, operators, int(entry), tuple(int(index) for index in subgraph.outputs))
 
 
 def _names(enumeration: type) -> dict[int, str]:

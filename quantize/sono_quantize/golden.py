@@ -30,7 +30,7 @@ def archive(frames: NDArray[np.uint8], models: Mapping[str, bytes]) -> bytes:
     logits: dict[str, Any] = {}
     for name, file in MODEL_FILE.items():
         runtime = open_runtime(name, models[file])
-        logits[f"logits_{name}"] = np.stack([runtime.saliency(frame) for frame in frames])
+        logits[f"logits_{name}"] = np.stack([runtime.run(frame).saliency for frame in frames])
     buffer = io.BytesIO()
     np.savez_compressed(buffer, frames=frames, **logits)
     return buffer.getvalue()

@@ -23,20 +23,25 @@ class Ranges:
     """How the ranges of the activations are chosen from what calibration saw."""
 
     widen_output: float = 1.6
-    """The logits' range is stretched about its middle: calibration pictures do not reach the extremes."""
+    """A logit's range is stretched about its middle: calibration pictures do not reach the extremes."""
 
 
-def int8_tflite(model: bytes, pictures: Sequence[Grey], ranges: Ranges = Ranges()) -> bytes:
-    """Static int8: weights per output channel, activations by the smallest and largest value calibration saw."""
+def int8_tflite(model: bytes, pictures: Sequence[Grey], logits: Sequence[int], ranges: Ranges = Ranges()) -> bytes:
+    """Static int8: weights per output channel, activations by the smallest and largest value calibration saw.
+
+    `logits` are the numbers of the outputs whose range is widened.
+    """
     from litert_quantizer import Quantizer, recipe  # noqa: PLC0415  (heavy)
 
     quantizer = Quantizer(bytearray(model), recipe.static_wi8_ai8())
     seen = _calibrate(model, pictures)
-    names = _ends(model)
-    seen[names[0]] = _range(*INPUT_RANGE)
-    low, high = float(seen[names[1]]["min"].min()), float(seen[names[1]]["max"].max())
-    middle, half = (low + high) / 2, (high - low) / 2 * ranges.widen_output
-    seen[names[1]] = _range(middle - half, middle + half)
+    entry, results = _ends(model)
+    seen[entry] = _range(*INPUT_RANGE)
+    for number in logits:
+        found = seen[results[number]]
+        low, high = float(found["min"].min()), float(found["max"].max())
+        middle, half = (low + high) / 2, (high - low) / 2 * ranges.widen_output
+        seen[results[number]] = _range(middle - half, middle + half)
     result = quantizer.quantize(seen, enable_progress_bar=False, enable_progress_report=False)
     assert result.quantized_model is not None
     return bytes(result.quantized_model)
@@ -62,9 +67,9 @@ def _range(low: float, high: float) -> dict[str, NDArray[np.float32]]:
     return {"min": np.full((1, 1, 1, 1), low, np.float32), "max": np.full((1, 1, 1, 1), high, np.float32)}
 
 
-def _ends(model: bytes) -> tuple[str, str]:
+def _ends(model: bytes) -> tuple[str, tuple[str, ...]]:
     """The names of the model's input and output tensors."""
     from sono_quantize.flatbuffer import read_graph  # noqa: PLC0415
 
     graph = read_graph(model)
-    return graph.tensors[graph.input].name, graph.tensors[graph.output].name
+    return graph.tensors[graph.input].name, tuple(graph.tensors[index].name for index in graph.outputs)

@@ -70,7 +70,12 @@ def as_input(pictures: Sequence[Grey]) -> Tensor:
 
 
 @torch.no_grad()
+def predict_all(network: fx.GraphModule, pictures: Sequence[Grey]) -> tuple[NDArray[np.float32], ...]:
+    """Every float output (n, channels, rows, columns), in the order of `Raw`."""
+    parts = [network(as_input(pictures[start : start + BATCH])) for start in range(0, len(pictures), BATCH)]
+    return tuple(np.concatenate([each.numpy() for each in output]) for output in zip(*parts, strict=True))
+
+
 def predict(network: fx.GraphModule, pictures: Sequence[Grey]) -> NDArray[np.float32]:
-    """Float logits (n, 2, rows, columns)."""
-    parts = [network(as_input(pictures[start : start + BATCH])).numpy() for start in range(0, len(pictures), BATCH)]
-    return np.concatenate(parts)
+    """Float saliency logits (n, findings, rows, columns)."""
+    return predict_all(network, pictures)[0]

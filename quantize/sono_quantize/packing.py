@@ -12,20 +12,32 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
+import msgspec
+
 from sono_models import __version__, bundle
 from sono_models.errors import BadBundle, BadConfig, Refused
 from sono_models.handover import DEV, FIT, Handover, read_handover, read_rows
+from sono_models.heads import Heads
 from sono_models.law import Gates
 from sono_models.manifest import Bound, FileEntry, Manifest, Provenance
 from sono_models.reader import verified_reader
 from sono_models.runtime import MODEL_FILE, RUNTIMES, open_runtime
 from sono_models.saliency import MALIGNANT
-from sono_quantize.figures import logits_of, pooled
+from sono_models.table import Row
+from sono_models.uncertainty import Uncertainty
+from sono_quantize.figures import pooled
 from sono_quantize.golden import COUNT, archive, golden_frames
 from sono_quantize.operating import Operating, freeze
-from sono_quantize.pictures import letterboxed
+from sono_quantize.parameters import parameters_equal
+from sono_quantize.pictures import choose, letterboxed
 from sono_quantize.quantization import REPORT
+from sono_quantize.uncertainty import LEARNED_FROM, freeze_uncertainty, seen_by
 
+OUTPUTS = {
+    "saliency": "float32 logits (1, labels, rows, columns), a map a label, in their order",
+    "features": "float32 (1, channels, rows, columns), 0 to 6: what saliency is made from; its mean embeds a picture",
+    "lesion": "float32 logits (1, 1, rows, columns), finer: a lesion of whichever label is here",
+}
 SIMULATED_ROOT = "phantom"
 GOLDEN_TOLERANCE = {"onnx": 0.02, "litert": 0.02}
 LICENSES = Path(__file__).with_name("LICENSES.txt")
@@ -41,6 +53,7 @@ class Order:
     roots: Mapping[str, Path]
     version: str
     out: Path
+    heads: Path | None = None
     card: Path | None = None
     licenses: Path = LICENSES
     evidence: Sequence[Path] = ()
@@ -56,7 +69,7 @@ def pack_bundle(order: Order) -> bundle.Bundle:
     evidence = _evidence(order.evidence, report)
     envelope = tuple(read_bound(text, evidence) for text in order.bounds)
     _refuse_unmet(envelope)
-    operating = _operating(order, handover, models)
+    operating, uncertainty = _operating(order, handover, models)
     files = {
         **models,
         bundle.GOLDEN: archive(_frames(order, handover), models),
@@ -65,7 +78,7 @@ def pack_bundle(order: Order) -> bundle.Bundle:
         "evidence/dev.json": _json(operating.dev),
     }
     files["card.md"] = _text(order.card) if order.card else _card(order, handover, operating, envelope).encode()
-    manifest = _manifest(order, handover, operating, report, envelope, files)
+    manifest = _manifest(order, handover, operating, uncertainty, _heads(order.heads), report, envelope, files)
     path = order.out / f"{handover.name}-{order.version}.tar"
     order.out.mkdir(parents=True, exist_ok=True)
     fresh = path.with_suffix(".new")
@@ -120,7 +133,18 @@ def _quantized(folder: Path, handover: Handover) -> tuple[dict[str, Any], dict[s
     for name, content in models.items():
         if hashlib.sha256(content).hexdigest() != report["files"][name]:
             raise BadConfig(str(folder / name), f"is not the file that {REPORT} tells of", again)
+    for difference in parameters_equal(models[MODEL_FILE["onnx"]], models[MODEL_FILE["litert"]]):
+        raise Refused(str(folder), f"its two models carry different integers ({difference})", again)
     return report, models
+
+
+def _heads(path: Path | None) -> Heads | None:
+    if path is None:
+        return None
+    try:
+        return msgspec.json.decode(path.read_bytes(), type=Heads)
+    except (OSError, msgspec.DecodeError) as error:
+        raise BadConfig(str(path), f"not what `sono model heads` writes ({error})", "Run it again") from error
 
 
 def _evidence(paths: Sequence[Path], report: dict[str, Any]) -> dict[str, Any]:
@@ -133,15 +157,26 @@ def _evidence(paths: Sequence[Path], report: dict[str, Any]) -> dict[str, Any]:
     return found
 
 
-def _operating(order: Order, handover: Handover, models: Mapping[str, bytes]) -> Operating:
+def _operating(order: Order, handover: Handover, models: Mapping[str, bytes]) -> tuple[Operating, Uncertainty]:
     rows = read_rows(order.run / DEV, order.roots)
+    fitted = choose(read_rows(order.run / FIT, order.roots), LEARNED_FROM, seed=handover.seed)
     runtime = open_runtime("onnx", models[MODEL_FILE["onnx"]])
-    logits = logits_of(runtime, letterboxed(rows, handover.input, title="dev split"))
-    return freeze(pooled(logits, handover.pooling), rows, handover)
+    logits, embeddings = seen_by(runtime, letterboxed(rows, handover.input, title="dev split"))
+    _, learned = seen_by(runtime, letterboxed(fitted, handover.input, title="fit split"))
+    scores = pooled(logits, handover.pooling)
+    operating = freeze(scores, rows, handover)
+    threshold = operating.point.threshold
+    return operating, freeze_uncertainty(
+        scores, embeddings, rows, operating.calibration, threshold, learned_from=learned
+    )
+
+
+def _is_simulated(row: Row) -> bool:
+    return row.columns["image"].startswith(SIMULATED_ROOT)
 
 
 def _frames(order: Order, handover: Handover) -> Any:
-    rows = [row for row in read_rows(order.run / FIT, order.roots) if row.columns["image"].startswith(SIMULATED_ROOT)]
+    rows = [row for row in read_rows(order.run / FIT, order.roots) if _is_simulated(row)]
     chosen = rows[:: max(1, len(rows) // COUNT)][:COUNT]
     return golden_frames(letterboxed(chosen, handover.input, title="golden frames"), handover.input, seed=handover.seed)
 
@@ -150,6 +185,8 @@ def _manifest(
     order: Order,
     handover: Handover,
     operating: Operating,
+    uncertainty: Uncertainty,
+    heads: Heads | None,
     report: Mapping[str, Any],
     envelope: tuple[Bound, ...],
     files: Mapping[str, bytes],
@@ -161,12 +198,14 @@ def _manifest(
         task=f"{handover.name} ultrasound: score and place of a {' and of a '.join(handover.labels)} finding",
         labels=handover.labels,
         input=handover.input,
-        outputs={"saliency": f"float32 logits (1, {len(handover.labels)}, rows, columns), maps in the order of labels"},
+        outputs={name: OUTPUTS[name] for name in handover.outputs},
         pooling=handover.pooling,
         calibration=operating.calibration,
         operating_points=(operating.point,),
         law=operating.law,
-        gates=Gates(),
+        uncertainty=uncertainty,
+        heads=heads,
+        gates=Gates(not_breast=round(1.0 - heads.domain.threshold, 6)) if heads and heads.domain else Gates(),
         golden_tolerance=GOLDEN_TOLERANCE,
         files={name: FileEntry(hashlib.sha256(content).hexdigest(), len(content)) for name, content in files.items()},
         min_agent=__version__,

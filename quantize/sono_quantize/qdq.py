@@ -18,12 +18,12 @@ from sono_models.errors import Refused
 from sono_quantize.flatbuffer import Graph, Operator, Tensor, read_graph
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
+    from collections.abc import Callable, Mapping, Sequence
 
     from numpy.typing import NDArray
 
 OPSET, IR_VERSION = 18, 8
-INPUT, OUTPUT = "picture", "saliency"
+INPUT = "picture"
 UNSIGNED = 128
 """From an int8 zero point to the uint8 one of the same number."""
 _PADDING = ("SAME", "VALID")  # in the order of TFLite's schema
@@ -31,8 +31,8 @@ _FUSED = {0: None, 1: None, 3: 6.0}  # NONE, RELU (to no upper bound), RELU6
 _NCHW = (0, 3, 1, 2)
 
 
-def to_onnx(model: bytes) -> bytes:
-    """int8 .tflite → .onnx: "picture" uint8 (1, 1, h, w) → "saliency" float32 logits (1, 2, rows, columns)."""
+def to_onnx(model: bytes, outputs: Sequence[str]) -> bytes:
+    """int8 .tflite → .onnx: "picture" uint8 (1, 1, h, w) → float32 (1, channels, rows, columns) by these names."""
     graph = read_graph(model)
     writer = _Writer(graph)
     writer.number_input()
@@ -42,8 +42,8 @@ def to_onnx(model: bytes) -> bytes:
             known = ", ".join(sorted(_WRITERS))
             raise Refused(f"operator {operator.kind}", "the converter does not know it", f"It knows: {known}")
         write(writer, operator)
-    writer.number_output()
-    return bytes(writer.finish().SerializeToString())
+    writer.name_outputs(outputs)
+    return bytes(writer.finish(outputs).SerializeToString())
 
 
 @dataclass(slots=True)
@@ -58,10 +58,15 @@ class _Writer:
     def number_input(self) -> None:
         self.values[self.graph.input] = self._dequantize(INPUT, self._scale(self.graph.input, "in"))
 
-    def number_output(self) -> None:
-        last = self.nodes[-1]
-        assert last.output[0] == self.values[self.graph.output], "the last operator does not give the output"
-        last.output[0] = OUTPUT
+    def name_outputs(self, names: Sequence[str]) -> None:
+        """Each output is a value of its own: ONNX Runtime fuses a DequantizeLinear only when one node takes it."""
+        for index, name in zip(self.graph.outputs, names, strict=True):
+            value = self.values[index]
+            (made,) = [node for node in self.nodes if value in node.output]
+            if any(value in node.input for node in self.nodes):
+                self.nodes.append(helper.make_node("DequantizeLinear", list(made.input), [name]))
+            else:
+                made.output[0] = name
 
     def constant(self, name: str, data: NDArray[Any]) -> str:
         self.initializers.append(numpy_helper.from_array(np.array(data, order="C"), name))
@@ -98,14 +103,19 @@ class _Writer:
             self.constant(f"{name}_zero", np.array(zero + UNSIGNED, np.uint8)),
         )
 
-    def finish(self) -> onnx.ModelProto:
+    def finish(self, outputs: Sequence[str]) -> onnx.ModelProto:
         tensors = self.graph.tensors
-        shapes = [[tensors[index].shape[axis] for axis in _NCHW] for index in (self.graph.input, self.graph.output)]
+        entry, *results = (
+            [tensors[index].shape[axis] for axis in _NCHW] for index in (self.graph.input, *self.graph.outputs)
+        )
         graph = helper.make_graph(
             self.nodes,
             "sonoedge",
-            [helper.make_tensor_value_info(INPUT, TensorProto.UINT8, shapes[0])],
-            [helper.make_tensor_value_info(OUTPUT, TensorProto.FLOAT, shapes[1])],
+            [helper.make_tensor_value_info(INPUT, TensorProto.UINT8, entry)],
+            [
+                helper.make_tensor_value_info(name, TensorProto.FLOAT, shape)
+                for name, shape in zip(outputs, results, strict=True)
+            ],
             self.initializers,
         )
         opsets = [helper.make_opsetid("", OPSET)]

@@ -11,6 +11,7 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
+import msgspec
 import numpy as np
 from torch import fx
 
@@ -27,24 +28,15 @@ from sono_quantize.integers import int8_tflite
 from sono_quantize.network import load_network, predict
 from sono_quantize.pictures import choose, letterboxed, names_digest
 from sono_quantize.qdq import to_onnx
+from sono_quantize.recipe import DEFAULT, Plan
 
 log = logging.getLogger(__name__)
 
 REPORT = "quantize.json"
+LOGITS = {"saliency", "lesion"}
 SENSITIVITY = 0.90
 """Decisions are compared where the float network finds this share of the malignant pictures of the dev split."""
 _PARTS = ("torch", "litert-torch", "litert-quantizer", "ai-edge-litert", "onnx", "onnxruntime")
-
-
-@dataclass(frozen=True, slots=True)
-class Plan:
-    """How many training pictures each stage sees (0: no fine-tuning), and whether to measure the plain way too."""
-
-    calibration: int = 128
-    correction: int = 64
-    finetune: int = 0
-    epochs: int = 2
-    plain: bool = True
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,7 +48,7 @@ class Measured:
     threshold: float
 
 
-def quantize_run(run: Path, roots: Mapping[str, Path], out: Path, plan: Plan = Plan()) -> dict[str, Any]:
+def quantize_run(run: Path, roots: Mapping[str, Path], out: Path, plan: Plan = DEFAULT) -> dict[str, Any]:
     """Write the two models and their report into `out`; returns the report."""
     network, handover = load_network(run)
     rows = choose(read_rows(run / FIT, roots), max(plan.calibration, plan.finetune), seed=handover.seed)
@@ -67,7 +59,7 @@ def quantize_run(run: Path, roots: Mapping[str, Path], out: Path, plan: Plan = P
     corrected = correct_biases(network, pictures[: plan.correction])
     ways: dict[str, fx.GraphModule] = {"corrected": corrected}
     if plan.finetune:
-        schedule = Schedule(epochs=plan.epochs, seed=handover.seed)
+        schedule = Schedule(plan.epochs, plan.batch, plan.rate, handover.seed)
         ways["finetuned"] = distil(network, corrected, every[: plan.finetune], schedule)
     if plan.plain:
         ways["plain"] = with_grid_weights(network)
@@ -78,13 +70,14 @@ def quantize_run(run: Path, roots: Mapping[str, Path], out: Path, plan: Plan = P
         "bytes": {name: len(content) for name, content in models.items()},
         "calibration": {"images": len(rows), "names_sha256": names_digest(rows), "corrected_on": plan.correction},
         "finetuned_on": plan.finetune,
+        "recipe": msgspec.to_builtins(plan),
         "dev_images": len(measured.pictures),
         "threshold": measured.threshold,
         "weights_only": {
             "plain": _change(measured, predict(with_grid_weights(network), measured.pictures), handover),
             "corrected": _change(measured, predict(corrected, measured.pictures), handover),
         },
-        "int8": _int8(ways, models, handover, pictures, measured),
+        "int8": _int8(ways, models, handover, pictures, measured, lesser=plan.plain),
         "made_with": {name: version(name) for name in _PARTS},
     }
     out.mkdir(parents=True, exist_ok=True)
@@ -106,8 +99,10 @@ def _measure(run: Path, roots: Mapping[str, Path], network: fx.GraphModule, hand
 
 
 def _models(network: Any, handover: Handover, pictures: Sequence[Grey]) -> dict[str, bytes]:
-    tflite = int8_tflite(float_tflite(network, handover.input), pictures)
-    return {MODEL_FILE["litert"]: tflite, MODEL_FILE["onnx"]: to_onnx(tflite)}
+    exact = float_tflite(network, handover.input, len(handover.outputs))
+    logits = [number for number, name in enumerate(handover.outputs) if name in LOGITS]
+    tflite = int8_tflite(exact, pictures, logits)
+    return {MODEL_FILE["litert"]: tflite, MODEL_FILE["onnx"]: to_onnx(tflite, handover.outputs)}
 
 
 def _int8(
@@ -116,8 +111,10 @@ def _int8(
     handover: Handover,
     pictures: Sequence[Grey],
     measured: Measured,
+    *,
+    lesser: bool,
 ) -> dict[str, Any]:
-    """The figures of each way to int8, and how far the two files that ship are apart."""
+    """The figures of the way to int8 that ships, of the `lesser` ones if asked, and how far the two files are apart."""
     litert = logits_of(open_runtime("litert", models[MODEL_FILE["litert"]]), measured.pictures)
     onnx = logits_of(open_runtime("onnx", models[MODEL_FILE["onnx"]]), measured.pictures)
     difference = np.abs(pooled(litert, handover.pooling) - pooled(onnx, handover.pooling))
@@ -128,7 +125,7 @@ def _int8(
         "runtimes_max_diff": float(difference.max()),
         "runtimes_equal_maps": int((litert == onnx).all(axis=(1, 2, 3)).sum()),
     }
-    for name in ways.keys() - {shipped}:
+    for name in sorted(ways.keys() - {shipped}) if lesser else ():
         other = _models(ways[name], handover, pictures)[MODEL_FILE["onnx"]]
         found[name] = _change(measured, logits_of(open_runtime("onnx", other), measured.pictures), handover)
     return found

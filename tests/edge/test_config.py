@@ -51,6 +51,8 @@ def test_an_absolute_path_stays(tmp_path: Path) -> None:
         ('[view]\nhost = "board.local"', ["view.token"]),
         ('[broker]\ntls_cert = "x"', ["tls_key"]),
         ('[broker]\npassword_file = "x"', ["username"]),
+        ('[model]\nprofile = "x"', ["model.profile_key"]),
+        ('[model]\nprofile_key = "x"', ["model.profile"]),
         ("[uplink]\nretry_first_s = 31", ["retry_longest_s"]),
         ('[model]\nruntime = "torch"', ["model.runtime"]),
         ("[view", ["not TOML"]),
@@ -88,6 +90,14 @@ def test_the_command_line_is_checked_too(sections: dict[str, dict[str, object]])
 
 def test_a_wider_page_with_a_token_is_allowed() -> None:
     assert with_(AgentConfig(), view={"host": "0.0.0.0", "token": "t"}).view.host == "0.0.0.0"
+
+
+def test_a_profile_and_its_key_lie_beside_the_file(tmp_path: Path) -> None:
+    text = '[model]\nprofile = "clinic.profile.json"\nprofile_key = "/etc/sono/clinic.pub"'
+    model = load(written(tmp_path, text)).model
+    assert (model.profile, model.profile_key) == (str(tmp_path / "clinic.profile.json"), "/etc/sono/clinic.pub")
+    given = with_(AgentConfig(), model={"profile": "a", "profile_key": "b"}).model
+    assert (given.profile, given.profile_key) == ("a", "b")
 
 
 def test_the_password_is_the_first_line_of_its_file(tmp_path: Path) -> None:

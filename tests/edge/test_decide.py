@@ -166,6 +166,15 @@ def test_a_freeze_keeps_what_is_shown_and_a_lift_off_clears_it() -> None:
     assert decisions[-1].state is State.NO_CONTACT
 
 
+@pytest.mark.parametrize("gate", [gate for gate in Gate if gate is not Gate.PASS])
+def test_every_gate_has_its_state_and_while_it_holds_nothing_is_raised(gate: Gate) -> None:
+    held = [Observation(0.0, Quality(gate, "why", 1.0), 0.99, HERE)] * 60
+    _, decisions, events = play(held)
+    assert events == []
+    assert {(decision.reason, decision.attention, decision.box) for decision in decisions} == {("why", 0.0, None)}
+    assert decisions[0].state.name.removeprefix("GATED_") == gate.name
+
+
 def test_evidence_does_not_reach_across_a_lift_off() -> None:
     off = [Observation(0.0, Quality(Gate.NO_CONTACT, "", 0.0), 0.0, HERE)]
     _, _, events = play([*frames(0.9, 5), *off, *frames(0.9, 5)])

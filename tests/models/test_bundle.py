@@ -16,7 +16,7 @@ from sono_models import bundle
 from sono_models.errors import BadBundle
 from sono_models.manifest import Bound, json_schema
 from sono_models.reader import golden_difference, verified_reader
-from sono_models.runtime import RUNTIMES, RuntimeName
+from sono_models.runtime import RUNTIMES, Raw, RuntimeName
 from tests.support.bundles import BREAST, noise
 
 ORIGINAL = bundle.find(BREAST)
@@ -140,9 +140,9 @@ class Liar:
     def __init__(self, shape: tuple[int, ...]) -> None:
         self._shape = shape
 
-    def saliency(self, picture: np.ndarray) -> np.ndarray:
+    def run(self, picture: np.ndarray) -> Raw:
         del picture
-        return np.full(self._shape, 3.0, np.float32)
+        return Raw(np.full(self._shape, 3.0, np.float32))
 
 
 def test_a_runtime_that_differs_from_the_golden_vectors_is_refused_with_the_figure() -> None:

@@ -28,7 +28,7 @@ def test_it_brings_int8_nearer_to_the_float_network(run: Run) -> None:
         assert torch.allclose(on_grid(weight), weight, atol=1e-6)
     exact = predict(network, unseen)
     before, after = (
-        snr_db(exact, logits_of(LiteRuntime(int8_tflite(float_tflite(each, handover.input), shown)), unseen))
+        snr_db(exact, logits_of(LiteRuntime(int8_tflite(float_tflite(each, handover.input, 3), shown, (0, 2))), unseen))
         for each in (corrected, learnt)
     )
     assert after > before

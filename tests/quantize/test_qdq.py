@@ -22,10 +22,11 @@ pytestmark = [pytest.mark.train, pytest.mark.filterwarnings("ignore")]
 def test_both_runtimes_give_the_same_logits(quantized: Quantized) -> None:
     onnx_runtime = OnnxRuntime((quantized.folder / "model.onnx").read_bytes())
     litert = LiteRuntime((quantized.folder / "model.tflite").read_bytes())
-    step = float(litert._scale)
-    shown = pictures(24, seed=31)
-    furthest = max(float(np.abs(onnx_runtime.saliency(each) - litert.saliency(each)).max()) for each in shown)
-    assert furthest <= step * 1.001  # at most one step of the output, mostly none
+    raws = [(onnx_runtime.run(each), litert.run(each)) for each in pictures(24, seed=31)]
+    for number, name in enumerate(("saliency", "features", "lesion")):
+        step = float(litert._outputs[number][1])
+        furthest = max(float(np.abs(getattr(one, name) - getattr(other, name)).max()) for one, other in raws)
+        assert furthest <= step * 1.001, name  # at most one step of the output, mostly none
 
 
 def test_the_quantized_input_is_the_raw_pixel(quantized: Quantized) -> None:
@@ -34,10 +35,11 @@ def test_the_quantized_input_is_the_raw_pixel(quantized: Quantized) -> None:
     model = onnx.load_from_string((quantized.folder / "model.onnx").read_bytes())
     constants = {each.name: numpy_helper.to_array(each) for each in model.graph.initializer}
     assert (constants["in_scale"], constants["in_zero"]) == (np.float32(1 / 128), 127)
-    (entry,), (result,) = model.graph.input, model.graph.output
+    (entry,), (saliency, features, lesion) = model.graph.input, model.graph.output
     assert entry.type.tensor_type.elem_type == onnx.TensorProto.UINT8
     assert [size.dim_value for size in entry.type.tensor_type.shape.dim] == [1, 1, SIZE, SIZE]
-    assert [size.dim_value for size in result.type.tensor_type.shape.dim] == [1, 2, SIZE // 16, SIZE // 16]
+    shapes = [[size.dim_value for size in each.type.tensor_type.shape.dim] for each in (saliency, features, lesion)]
+    assert shapes == [[1, 2, SIZE // 16, SIZE // 16], [1, 96, SIZE // 16, SIZE // 16], [1, 1, SIZE // 8, SIZE // 8]]
 
 
 def test_every_weight_bias_scale_and_zero_point_is_copied(quantized: Quantized) -> None:
@@ -45,7 +47,7 @@ def test_every_weight_bias_scale_and_zero_point_is_copied(quantized: Quantized) 
     model = onnx.load_from_string((quantized.folder / "model.onnx").read_bytes())
     constants = {each.name: numpy_helper.to_array(each) for each in model.graph.initializer}
     convolutions = [each for each in graph.operators if each.kind.endswith("CONV_2D")]
-    assert len(convolutions) == 52
+    assert len(convolutions) == 56
     for each in convolutions:
         _, weight, bias = (graph.tensors[index] for index in each.inputs)
         result = each.outputs[0]
@@ -64,14 +66,14 @@ def test_onnx_runtime_runs_integer_kernels(quantized: Quantized, tmp_path: Path)
     options.log_severity_level = 3
     ort.InferenceSession((quantized.folder / "model.onnx").read_bytes(), options, providers=["CPUExecutionProvider"])
     kinds = [node.op_type for node in onnx.load(str(tmp_path / "optimised.onnx")).graph.node]
-    assert kinds.count("QLinearConv") == 52
+    assert kinds.count("QLinearConv") == 56
     assert "Conv" not in kinds
 
 
 def test_an_unknown_operator_is_named(quantized: Quantized, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delitem(qdq._WRITERS, "RESIZE_NEAREST_NEIGHBOR")  # type: ignore[arg-type]
     with pytest.raises(Refused, match=r"RESIZE_NEAREST_NEIGHBOR.*does not know"):
-        qdq.to_onnx((quantized.folder / "model.tflite").read_bytes())
+        qdq.to_onnx((quantized.folder / "model.tflite").read_bytes(), ("saliency", "features", "lesion"))
 
 
 @pytest.mark.parametrize(

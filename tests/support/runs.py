@@ -75,7 +75,7 @@ def run(tmp_path_factory: pytest.TempPathFactory) -> Run:
     labels = ["benign"] * IMAGES
     for _ in range(2):  # first to hear what the network says, then with labels that agree with it
         rows = [Row(path, label, path.stem, None, {}) for path, label in zip(paths, labels, strict=True)]
-        split = Split(rows[::2], rows[1::2], {"phantom:manifest.csv": "0" * 64})
+        split = Split(rows[::2], rows[1::2], {}, {"phantom:manifest.csv": "0" * 64})
         handover = hand_over(net, _recipe(), recipe_path, split, roots, folder)
         scores = pooled(predict(load_network(folder)[0], shown), handover.pooling)
         order = np.argsort(scores[:, MALIGNANT] - scores[:, 1 - MALIGNANT])
@@ -94,8 +94,10 @@ def quantized(run: Run, tmp_path_factory: pytest.TempPathFactory) -> Quantized:
 
 
 def _recipe() -> Recipe:
-    plain = {"seed": 7, "epochs": 1, "batch": 4, "frozen_blocks": 0}
-    rates = dict.fromkeys(("learning_rate", "backbone_rate", "weight_decay", "mask_weight", "ema", "dev_share"), 0.1)
+    plain = {"seed": 7, "epochs": 1, "views": 1, "batch": 4, "labels": ("benign", "malignant")}
+    rates = dict.fromkeys(
+        ("learning_rate", "backbone_rate", "weight_decay", "mask_weight", "lesion_weight", "ema", "dev_share"), 0.1
+    )
     return msgspec.convert(
         {
             "name": "discs",

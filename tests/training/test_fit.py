@@ -12,11 +12,13 @@ import torch
 from sono_edge.phantom import still
 from sono_models.inputs import InputSpec
 from sono_models.saliency import Pooling, frame_scores, sigmoid
-from sono_training.augment import disturb, warp
+from sono_models.table import read_table
+from sono_training.augment import disturb, disturb_hard, warp
 from sono_training.data import as_input
 from sono_training.fit import fit, pooled, predict
 from sono_training.net import pretrained
-from sono_training.recipe import Recipe, Source, gather
+from sono_training.recipe import Recipe, Source, Split, gather
+from sono_training.views import Views
 
 pytestmark = pytest.mark.train
 
@@ -42,14 +44,16 @@ def table(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def recipe(epochs: int) -> Recipe:
     return Recipe(
         name="tiny",
+        labels=("benign", "malignant"),
         seed=5,
         epochs=epochs,
+        views=2,
         batch=4,
         learning_rate=1e-3,
         backbone_rate=0.4,
         weight_decay=0.01,
-        frozen_blocks=6,
         mask_weight=0.5,
+        lesion_weight=0.5,
         ema=0.5,
         dev_share=0.25,
         input=SPEC,
@@ -58,10 +62,11 @@ def recipe(epochs: int) -> Recipe:
     )
 
 
-def test_every_backbone_weight_comes_from_the_wheel_and_the_maps_are_stride_16() -> None:
+def test_every_backbone_weight_comes_from_the_wheel_and_the_maps_are_of_their_strides() -> None:
     net = pretrained().eval()
-    logits = net(as_input([np.zeros((96, 96), np.uint8)]))
-    assert logits.shape == (1, 2, 6, 6)
+    saliency, features, lesion = net(as_input([np.zeros((96, 96), np.uint8)]))
+    assert (saliency.shape, features.shape, lesion.shape) == ((1, 2, 6, 6), (1, 96, 6, 6), (1, 1, 12, 12))
+    assert len(pretrained(3, lesion=False).eval()(as_input([np.zeros((96, 96), np.uint8)]))) == 2
     assert bool((net.head.bn.running_var != 1).any())  # not what an untrained network starts with
 
 
@@ -71,16 +76,16 @@ def test_a_run_that_was_interrupted_goes_on_as_if_it_had_not_been(table: Path, t
     plan = recipe(2)
     split = gather(plan, table / "recipe.toml", {"here": table})
     assert not {row.group for row in split.fit} & {row.group for row in split.dev}
-    whole = fit(plan, split, tmp_path / "whole")
+    whole = fit(plan, split, tmp_path / "views", tmp_path / "whole")
 
-    _interrupt(plan, split, tmp_path / "cut")
-    resumed = fit(plan, split, tmp_path / "cut")
+    _interrupt(plan, split, tmp_path, tmp_path / "cut")
+    resumed = fit(plan, split, tmp_path / "views", tmp_path / "cut")
     for (name, one), other in zip(whole.state_dict().items(), resumed.state_dict().values(), strict=True):
         assert torch.equal(one, other), name
     assert len((tmp_path / "cut" / "log.jsonl").read_text("utf-8").splitlines()) == 2
 
 
-def _interrupt(plan: Recipe, split: object, out: Path) -> None:
+def _interrupt(plan: Recipe, split: Split, folder: Path, out: Path) -> None:
     """Stop after the first epoch's checkpoint, as a session's end would."""
     from sono_training import fit as module  # noqa: PLC0415
 
@@ -96,7 +101,7 @@ def _interrupt(plan: Recipe, split: object, out: Path) -> None:
     module._save = save_then_end
     try:
         with pytest.raises(Ended):
-            fit(plan, split, out)
+            fit(plan, split, folder / "views", out)
     finally:
         module._save = kept
     (out / "log.jsonl").write_text('{"epoch": 1}\n', "utf-8")
@@ -124,6 +129,26 @@ def test_augmentation_keeps_shape_and_moves_the_mask_with_the_picture() -> None:
         assert inside.size == 0 or inside.mean() > 150
         assert outside.mean() < 30
         assert disturb(warped, rng).shape == (96, 96)
+        assert disturb_hard(warped, moved, rng).shape == (96, 96)
+
+
+def test_views_are_the_fronts_output_and_the_same_whoever_makes_them(table: Path, tmp_path: Path) -> None:
+    rows = read_table(table / "manifest.csv")
+    one, other = (Views(rows, "hash", SPEC, 5, tmp_path / name).view(6) for name in ("one", "other"))
+    assert one.detail.shape == (12, 40, 12, 12)
+    assert one.middle.shape == (12, 80, 6, 6)
+    for name in ("detail", "middle", "coarse", "fine"):
+        assert np.array_equal(getattr(one, name), getattr(other, name))
+    assert not np.array_equal(one.middle, Views(rows, "hash", SPEC, 5, tmp_path / "one").view(0).middle)
+    shown = [row.label != "normal" for row in rows]
+    assert one.fine.any(axis=(1, 2)).tolist() == shown
+
+
+def test_the_whole_network_is_its_front_and_its_back() -> None:
+    net = pretrained().eval()
+    picture = as_input([np.full((96, 96), 90, np.uint8)])
+    with torch.no_grad():
+        assert torch.equal(net(picture)[2], net.back(net.front(picture)).lesion)
 
 
 def test_recipes_survive_a_round_trip() -> None:

@@ -8,10 +8,10 @@ import pytest
 from sono_models.errors import BadConfig, BadManifest
 from sono_models.options import read_groups
 from sono_models.table import Row, read_table, where
-from sono_training.recipe import choose_groups, gather, read_recipe
+from sono_training.recipe import Source, choose_groups, gather, read_recipe
 from tests.support.bundles import ROOT
 
-RECIPE = ROOT / "models" / "recipes" / "breast-first.toml"
+RECIPE = ROOT / "models" / "recipes" / "breast.toml"
 HELD_OUT = ROOT / "models" / "splits" / "busi-heldout.txt"
 DATA = ROOT.parent / "shared" / "data"
 
@@ -50,6 +50,20 @@ def test_no_group_of_the_real_sets_is_on_two_sides() -> None:
     assert held_out == choose_groups(busi, share=0.2, seed=recipe.seed)
     fold5 = {row.group for row in where(read_table(DATA / "bus_bra" / "manifest.csv"), {"fold": ["5"]})}
     assert not (fit | dev) & fold5
+
+
+def test_a_fold_is_left_out_whole_and_only_one_that_there_is(tmp_path: Path) -> None:
+    lines = [f"{i}.png,{'benign' if i % 2 else 'malignant'},p{i},{i % 3}" for i in range(12)]
+    path = table(tmp_path / "m.csv", lines, head="image,label,patient,fold")
+    source = Source("all", "here:m.csv", fold_column="fold")
+    plan = msgspec.structs.replace(read_recipe(RECIPE), source=[source], dev_share=0.0)
+    split = gather(plan, RECIPE, {"here": path.parent}, "1")
+    assert {row.columns["fold"] for row in split.fit} == {"0", "2"}
+    assert len(split.every["here:m.csv"]) == 12
+    with pytest.raises(BadConfig, match=r"no such fold. It has: 0, 1, 2"):
+        gather(plan, RECIPE, {"here": path.parent}, "7")
+    with pytest.raises(BadConfig, match=r"no source of breast\.toml has a fold_column"):
+        gather(read_recipe(RECIPE), RECIPE, {"data": tmp_path}, "1")
 
 
 def test_a_missing_root_a_wrong_key_and_a_missing_column_are_named(tmp_path: Path) -> None:

@@ -32,12 +32,12 @@ def measure(bundle: Bundle, pictures: Sequence[Grey], *, count: int = 300) -> Fl
     runtime = bundle.runtime("onnx")
     boxed = [letterbox(picture, bundle.manifest.input)[0] for picture in pictures]
     for picture in boxed[:20]:
-        runtime.saliency(picture)
+        runtime.run(picture)
     took_ms: list[float] = []
     cpu, begun = cpu_s(), time.perf_counter()
     for index in range(count):
         at = time.perf_counter()
-        runtime.saliency(boxed[index % len(boxed)])
+        runtime.run(boxed[index % len(boxed)])
         took_ms.append((time.perf_counter() - at) * 1e3)
     wall = time.perf_counter() - begun
     return Floor(count / wall, statistics.median(took_ms), (cpu_s() - cpu) / count * 1e3)

@@ -72,6 +72,48 @@ def outbox(
     raise typer.Exit(1 if result["lost"] else 0)
 
 
+@app.command()
+def repeat(
+    bundle: BundleOption = None,
+    repeats: Annotated[int, typer.Option("--repeats", help="So often on each runtime.", min=1)] = 10_000,
+    processes: Annotated[int, typer.Option("--processes", help="So many fresh processes.", min=0)] = 3,
+    *,
+    as_json: JsonOption = False,
+) -> None:
+    """The same pictures again and again, on 1, 2 and 4 threads, after restarts: is every bit the same?"""
+    from sono_edge.bench.repeat import run
+    from sono_models.bundle import default_path, read
+
+    result = run(read(bundle or default_path()), repeats=repeats, processes=processes)
+    _print(result, as_json=as_json)
+    raise typer.Exit(0 if result["bit_equal"] else 1)
+
+
+@app.command()
+def gates(
+    images: Annotated[Path, typer.Option("--images", help="A table of stills, with image,label.")],
+    where: Annotated[
+        list[str] | None, typer.Option("--where", help="Only rows whose COLUMN=VALUE; may be given several times.")
+    ] = None,
+    groups: Annotated[Path | None, typer.Option("--groups", help="Only these groups or patients, one a line.")] = None,
+    count: Annotated[int | None, typer.Option("--count", help="At most so many stills, drawn.", min=2)] = None,
+    cine: Annotated[Path | None, typer.Option("--cine", help="A folder of clips that show no breast.")] = None,
+    lung: Annotated[Path | None, typer.Option("--lung", help="A table of lung clips, with clip,patient.")] = None,
+    seed: Annotated[int, typer.Option("--seed", help="Of what is drawn into the frames.", min=0)] = 7,
+    bundle: BundleOption = None,
+    runtime: RuntimeOption = "onnx",
+    *,
+    as_json: JsonOption = False,
+) -> None:
+    """Does each gate hold what it must, and nothing else? On real and made frames."""
+    from sono_edge.bench.gates import run
+    from sono_edge.bench.stills import stills
+    from sono_models.bundle import default_path, read
+
+    rows = stills(images, where or (), groups, count=count, seed=seed)
+    _print(run(read(bundle or default_path()), runtime, rows, cine=cine, lung=lung, seed=seed), as_json=as_json)
+
+
 def _print(result: dict[str, Any], *, as_json: bool) -> None:
     if as_json:
         print(json.dumps(result))

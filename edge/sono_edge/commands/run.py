@@ -19,6 +19,8 @@ def run(
     source: Annotated[str | None, typer.Option("--source", help="Instead of source.uri.")] = None,
     bundle: Annotated[str | None, typer.Option("--bundle", help="Instead of model.bundle.")] = None,
     runtime: Annotated[RuntimeName | None, typer.Option("--runtime", help="Instead of model.runtime.")] = None,
+    profile: Annotated[str | None, typer.Option("--profile", help="Instead of model.profile.")] = None,
+    profile_key: Annotated[str | None, typer.Option("--profile-key", help="Instead of model.profile_key.")] = None,
     port: Annotated[int | None, typer.Option("--port", help="Instead of view.port; 0 is any free port.")] = None,
     state: Annotated[str | None, typer.Option("--state", help="Instead of state.folder.")] = None,
     seconds: Annotated[float | None, typer.Option("--seconds", help="End after so many seconds.", min=0.1)] = None,
@@ -33,7 +35,7 @@ def run(
     chosen = settings.with_(
         settings.load(config),
         source={"uri": source},
-        model={"bundle": bundle, "runtime": runtime},
+        model={"bundle": bundle, "runtime": runtime, "profile": profile, "profile_key": profile_key},
         view={"port": port},
         state={"folder": state},
     )
