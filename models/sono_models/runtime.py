@@ -38,11 +38,11 @@ class Raw:
     lesion: NDArray[np.float32] | None = None
     """Logits of "a lesion, of whichever finding, is here", (rows, columns), finer than the saliency."""
 
-
-def _raw(outputs: Sequence[NDArray[np.float32]]) -> Raw:
-    """From the outputs (channels, rows, columns) in their order."""
-    saliency, *rest = outputs
-    return Raw(saliency, rest[0] if rest else None, rest[1][0] if len(rest) > 1 else None)
+    @classmethod
+    def of(cls, outputs: Sequence[NDArray[np.float32]]) -> Raw:
+        """From the outputs (channels, rows, columns) in their order."""
+        saliency, *rest = outputs
+        return cls(saliency, rest[0] if rest else None, rest[1][0] if len(rest) > 1 else None)
 
 
 class Runtime(Protocol):
@@ -77,7 +77,7 @@ class OnnxRuntime:
         self._input: str = self._session.get_inputs()[0].name
 
     def run(self, picture: Grey) -> Raw:
-        return _raw([output[0] for output in self._session.run(None, {self._input: picture[None, None]})])
+        return Raw.of([output[0] for output in self._session.run(None, {self._input: picture[None, None]})])
 
 
 class LiteRuntime:
@@ -102,7 +102,7 @@ class LiteRuntime:
         shifted = (picture ^ np.uint8(0x80)).view(np.int8)
         self._interpreter.set_tensor(self._input, shifted[None, :, :, None])
         self._interpreter.invoke()
-        return _raw([self._output(*output) for output in self._outputs])
+        return Raw.of([self._output(*output) for output in self._outputs])
 
     def _output(self, index: int, scale: np.float32, zero: np.int32) -> NDArray[np.float32]:
         quantized = self._interpreter.get_tensor(index)[0]

@@ -9,13 +9,11 @@ from typing import TYPE_CHECKING
 import numpy as np
 import torch
 
-from sono_models.inputs import InputSpec, letterbox
-from sono_models.table import Row, read_grey
-
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
 
     from sono_models.inputs import Grey
+    from sono_models.table import Row
     from sono_training.net import Front
     from sono_training.recipe import Recipe
     from sono_training.views import View
@@ -63,11 +61,6 @@ def as_input(pictures: Sequence[Grey]) -> torch.Tensor:
     """Model inputs (h, w) uint8 as the float network takes them."""
     stacked = torch.from_numpy(np.stack(pictures)).unsqueeze(1).float()
     return ((stacked - 127.0) / 128.0).contiguous(memory_format=torch.channels_last)
-
-
-def letterboxed(rows: Sequence[Row], spec: InputSpec) -> list[Grey]:
-    """The rows as the device would see them."""
-    return [letterbox(read_grey(row.image), spec)[0] for row in rows]
 
 
 def batches(every: Sequence[Sample], views: Mapping[str, View], recipe: Recipe, epoch: int) -> Iterator[Batch]:

@@ -19,6 +19,7 @@ from scipy.special import betainc
 from sono_models.errors import Refused
 from sono_models.messages import Interval
 from sono_models.resampling import LEVEL, RESAMPLES, draws
+from sono_models.uncertainty import logit
 
 Logits = NDArray[np.float64]
 Truth = NDArray[np.bool_]
@@ -230,12 +231,6 @@ def enough(truth: Truth, wanted: Wanted) -> None:
     if fewer < wanted.least_of_a_class:
         reason = f"{fewer} {word}, a profile needs {wanted.least_of_a_class} of each"
         raise Refused("the cases", reason, f"Bring more {word} cases")
-
-
-def logit(scores: Logits) -> Logits:
-    """Of scores 0 to 1, kept from the ends as calibration does."""
-    clipped = np.clip(scores, 1e-6, 1 - 1e-6)
-    return np.asarray(np.log(clipped / (1 - clipped)), np.float64)
 
 
 def probability(z: float) -> float:

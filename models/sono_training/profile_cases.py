@@ -19,7 +19,8 @@ from sono_models.reader import verified_reader
 from sono_models.runtime import RuntimeName
 from sono_models.saliency import MALIGNANT
 from sono_models.table import Row, read_grey, read_table
-from sono_training.profile import Cases, logit
+from sono_models.uncertainty import logit
+from sono_training.profile import Cases
 from sono_training.profile_label_free import Expected
 
 DEV_SCORES = "evidence/dev_scores.json"

@@ -168,7 +168,8 @@ def study(
     """How well profiles of so many cases work: each draw's profile is tried on the cases it did not see."""
     import numpy as np
 
-    from sono_training.profile import Wanted, logit
+    from sono_models.uncertainty import logit
+    from sono_training.profile import Wanted
     from sono_training.profile_cases import read_dev, table_of_scores, threshold_beside
     from sono_training.profile_label_free import Expected
     from sono_training.profile_study import Plan

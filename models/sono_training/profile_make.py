@@ -35,7 +35,8 @@ from sono_models.saliency import MALIGNANT, Calibration
 from sono_models.scoring import at_threshold
 from sono_models.table import Row, read_table
 from sono_models.table import where as chosen_rows
-from sono_training.profile import Cases, Chosen, Wanted, at_prevalence, choose, enough, logit
+from sono_models.uncertainty import logit
+from sono_training.profile import Cases, Chosen, Wanted, at_prevalence, choose, enough
 from sono_training.profile_cases import expected, operating_point, scored, unlabelled
 from sono_training.profile_label_free import WORDS, ChosenFree, choose_free, enough_free
 

@@ -77,8 +77,7 @@ class _FloatRuntime:
     network: Any
 
     def run(self, picture: Grey) -> Raw:
-        saliency, *rest = (output[0] for output in predict_all(self.network, [picture]))
-        return Raw(saliency, rest[0] if rest else None, rest[1][0] if len(rest) > 1 else None)
+        return Raw.of([output[0] for output in predict_all(self.network, [picture])])
 
 
 def read_all(bundle: Bundle, rows: Sequence[Row], run: Path | None) -> Compared:
@@ -110,11 +109,6 @@ def _sureness(known: Uncertainty | None, reading: Reading) -> Sureness | None:
         return None
     low, high = known.interval(reading.pooled)
     return Sureness(low, high, known.doubt(reading), known.thin(reading))
-
-
-def compare_bundle(bundle: Bundle, rows: Sequence[Row], run: Path | None) -> dict[str, Any]:
-    """The figures of `sono model compare`. Without a run folder the two runtimes are compared with each other."""
-    return figures(bundle, read_all(bundle, rows, run))
 
 
 def figures(bundle: Bundle, compared: Compared) -> dict[str, Any]:

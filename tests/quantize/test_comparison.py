@@ -14,7 +14,7 @@ from sono_models.bundle import Bundle
 from sono_models.errors import BadBundle, BadConfig
 from sono_models.handover import DEV, RUN, read_rows
 from sono_models.model_command import app
-from sono_quantize.comparison import compare_bundle, paired_interval
+from sono_quantize.comparison import figures, paired_interval, read_all
 from sono_quantize.packing import Order, pack_bundle
 from tests.support.runs import Quantized, Run
 
@@ -35,7 +35,7 @@ def a_table(run: Run, folder: Path) -> Path:
 
 def test_against_the_float_network(packed: Bundle, run: Run) -> None:
     rows = read_rows(run.folder / DEV, run.roots)
-    found = compare_bundle(packed, rows, run.folder)
+    found = figures(packed, read_all(packed, rows, run.folder))
     assert found["n"] == len(rows)
     delta = found["delta_auroc"]
     assert delta["lo"] <= delta["value"] <= delta["hi"]
@@ -97,7 +97,7 @@ def test_a_run_of_another_network_is_refused(packed: Bundle, run: Run, tmp_path:
     other = json.loads((tmp_path / RUN).read_text("utf-8")) | {"weights_sha256": "0" * 64}
     (tmp_path / RUN).write_text(json.dumps(other), "utf-8")
     with pytest.raises(BadBundle, match="not made from this run"):
-        compare_bundle(packed, read_rows(run.folder / DEV, run.roots), tmp_path)
+        read_all(packed, read_rows(run.folder / DEV, run.roots), tmp_path)
 
 
 def test_the_interval_of_no_change_is_nothing_and_pairs_share_their_draws() -> None:
