@@ -8,10 +8,10 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from enum import Enum
+from functools import cache
 
 import cv2
 import numpy as np
-from numpy.typing import NDArray
 
 from sono_edge.marks import seams, strokes
 from sono_models.inputs import Grey, Placement
@@ -69,7 +69,7 @@ def look(boxed: Grey, thumb: Grey, placement: Placement, coloured_share: float, 
     if unseen is not None:
         return unseen
     inside = _inside(boxed, placement)
-    sharp, detail = _sharpness(inside), float(np.abs(np.diff(small.astype(np.int16), axis=0)).mean())
+    sharp, detail = _sharpness(inside), cv2.norm(small[1:], small[:-1], cv2.NORM_L1) / small[1:].size
     if detail < gates.detail or sharp < gates.sharpness:
         poor = (
             "little detail: check gain and depth" if detail < gates.detail else "blurred: check focus and video cable"
@@ -95,7 +95,7 @@ def recognise(quality: Quality, not_breast: float | None, gates: Gates) -> Quali
 
 def _unseen(small: Grey, textures: list[float], off: list[str], coloured_share: float, gates: Gates) -> Quality | None:
     """What the thumbnail alone rules out: no picture, colour, a gain far off, no contact."""
-    if float(small.std()) < gates.signal_spread:
+    if float(cv2.meanStdDev(small)[1][0, 0]) < gates.signal_spread:
         return Quality(Gate.NO_SIGNAL, "the picture is empty", 0.0)
     if coloured_share > gates.doppler_share:
         return Quality(Gate.DOPPLER, "colour in the picture", 0.0)
@@ -117,31 +117,31 @@ def _textures(small: Grey) -> list[float]:
     """Of each third: how far grey departs from its row's mean, as a share of all grey. Air has next to none."""
     rows = small.shape[0]
     band = small[int(TEXTURE_FROM * rows) : max(int(TEXTURE_TO * rows), 1)].astype(np.float32)
-    return [_texture(third) for third in np.array_split(band, len(_THIRDS), axis=1)]
+    starts, widths = _thirds(band.shape[1])
+    sums = np.add.reduceat(band, starts, axis=1)
+    departures = np.asarray(cv2.absdiff(band, np.repeat(sums / np.asarray(widths, np.float32), widths, axis=1)))
+    shares = np.add.reduceat(departures.sum(axis=0), starts) / np.maximum(sums.sum(axis=0), 1.0)
+    return [float(share) for share in shares]
 
 
-def _texture(third: NDArray[np.float32]) -> float:
-    if third.size == 0:
-        return 1.0
-    level = third.mean(axis=1, keepdims=True)
-    return float(np.abs(third - level).sum() / max(float(third.sum()), 1.0))
+@cache
+def _thirds(columns: int) -> tuple[list[int], list[int]]:
+    """(starts, widths) of three parts of so many columns, as equal as can be, the wider ones first."""
+    widths = [columns // len(_THIRDS) + (third < columns % len(_THIRDS)) for third in range(len(_THIRDS))]
+    return [sum(widths[:third]) for third in range(len(_THIRDS))], widths
 
 
 def _thirds_off(small: Grey, textures: list[float], gates: Gates) -> list[str]:
     rows = small.shape[0]
     band = small[int(gates.contact_from * rows) : max(int(gates.contact_to * rows), 1)]
-    thirds = np.array_split(band if band.size else small, len(_THIRDS), axis=1)
-    greys = [float(third.mean()) for third in thirds]
+    band = band if band.size else small
+    starts, widths = _thirds(band.shape[1])
+    greys = np.add.reduceat(band.sum(axis=0, dtype=np.int64), starts) / (np.asarray(widths) * band.shape[0])
     return [
         name
         for name, grey, texture in zip(_THIRDS, greys, textures, strict=True)
         if grey < gates.contact_grey or (grey < gates.air_grey and texture < gates.contact_texture)
     ]
-
-
-def _percentile_95(small: Grey) -> float:
-    place = int(0.95 * (small.size - 1))
-    return float(np.partition(small, place, axis=None)[place])
 
 
 def _sharpness(inside: Grey) -> float:
@@ -154,7 +154,7 @@ def _exposed(small: Grey, texture: float, gates: Gates) -> str:
     """What is wrong with the gain, and what to do; empty when nothing is. A dark picture of air wants contact."""
     if float(np.count_nonzero(small >= WHITE)) > gates.glare_share * small.size:
         return "too bright: turn the gain down"
-    dark = texture >= TISSUE_TEXTURE and _percentile_95(small) < gates.dark_grey
+    dark = texture >= TISSUE_TEXTURE and np.count_nonzero(small < gates.dark_grey) > int(0.95 * (small.size - 1))
     return "too dark: turn the gain up" if dark else ""
 
 

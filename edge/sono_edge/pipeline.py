@@ -49,6 +49,17 @@ class Judged:
     decision: Decision
 
 
+@dataclass(frozen=True, slots=True)
+class Understood:
+    """A reading, and what the bundle's heads make of it."""
+
+    reading: Reading
+    not_breast: float | None
+    """None from a bundle without such a head."""
+    thin: str
+    """Why nothing can be said of it, in words."""
+
+
 class Pipeline:
     """The stages between a source and its consumers, for the frames of one stream in order.
 
@@ -69,7 +80,7 @@ class Pipeline:
         self._thumb: Grey | None = None
         self._still_since_s = 0.0
         self._was_scored = False
-        self._reading: Reading | None = None
+        self._understood: Understood | None = None
 
     def step(self, frame: Frame) -> Judged:
         """Judge one frame."""
@@ -90,11 +101,12 @@ class Pipeline:
 
     def judge(self, looked: Looked, fresh: Reading | None) -> Judged:
         """Aggregate and decide; `fresh` is the reading of a frame that was to be scored."""
-        self._reading = reading = self._reading if looked.reused else fresh
-        quality = recognise(
-            looked.quality, self.not_breast(reading) if self.not_breast and reading else None, self._gates
-        )
-        seen = Observation(
+        if not looked.reused:
+            self._understood = self._understand(fresh) if fresh else None
+        seen = self._understood
+        reading = seen.reading if seen else None
+        quality = recognise(looked.quality, seen.not_breast if seen else None, self._gates)
+        observation = Observation(
             looked.frame.captured_s,
             quality,
             reading.malignant if reading else 0.0,
@@ -102,10 +114,15 @@ class Pipeline:
             fresh=not looked.reused,
             frozen=looked.frozen,
             ai_on=looked.ai_on,
-            thin=(self._uncertainty.thin(reading) or "") if self._uncertainty and reading else "",
+            thin=seen.thin if seen else "",
         )
-        self.memory, decision = step(self._law, self.memory, seen)
+        self.memory, decision = step(self._law, self.memory, observation)
         return Judged(looked.frame, quality, reading, looked.reused, decision)
+
+    def _understand(self, reading: Reading) -> Understood:
+        not_breast = self.not_breast(reading) if self.not_breast else None
+        thin = self._uncertainty.thin(reading) if self._uncertainty else None
+        return Understood(reading, not_breast, thin or "")
 
     def acknowledge(self, captured_s: float) -> tuple[Event, ...]:
         self.memory, events = acknowledge(self._law, self.memory, captured_s)

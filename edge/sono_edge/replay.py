@@ -45,10 +45,7 @@ def replay(
 
 
 def judge_all(pipeline: Pipeline, readers: list[Reader], frames: Iterable[Frame]) -> Iterator[Judged]:
-    """Every frame judged in order, inference side by side on as many readers as there are."""
-    if len(readers) == 1:
-        yield from map(pipeline.step, frames)
-        return
+    """Every frame judged in order. The next is looked at while others are read, by as many readers as there are."""
     free = deque(readers)
     waiting: deque[tuple[Looked, Future[Reading] | None]] = deque()
 

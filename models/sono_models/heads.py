@@ -88,15 +88,23 @@ class Distance(msgspec.Struct, frozen=True, forbid_unknown_fields=True, dict=Tru
     bias: float
 
     @cached_property
+    def _centre(self) -> Vector:
+        return np.asarray(self.mean)
+
+    @cached_property
     def _axes(self) -> Matrix:
         return np.asarray(self.axes, np.float64).reshape(len(self.variances), len(self.mean))
 
+    @cached_property
+    def _along(self) -> Vector:
+        return np.asarray(self.variances)
+
     def squared(self, embeddings: NDArray[np.floating]) -> Vector:
         """Squared distance over d, about 1 for a training picture: (d,) → (), or (n, d) → (n,)."""
-        away = np.asarray(embeddings, np.float64) - np.asarray(self.mean)
+        away = np.asarray(embeddings, np.float64) - self._centre
         along = away @ self._axes.T
         beside = np.maximum(np.sum(away**2, axis=-1) - np.sum(along**2, axis=-1), 0.0)
-        total = np.sum(along**2 / np.asarray(self.variances), axis=-1) + beside / self.rest
+        total = np.sum(along**2 / self._along, axis=-1) + beside / self.rest
         return np.asarray(total / len(self.mean))
 
     def logit(self, embeddings: NDArray[np.floating]) -> Vector:

@@ -61,10 +61,13 @@ def outline(lesion: NDArray[np.float32], *, share_of_peak: float = 0.5, finer: i
     The map is drawn `finer` first: cells hold the share that the lesion covers, so its edge lies between them.
     In integers, so that every CPU draws the same box.
     """
-    rows, columns = lesion.shape
+    rows, columns = (finer * side for side in lesion.shape)
     steps = np.rint(lesion * 255.0).astype(np.uint8)
-    drawn = cv2.resize(steps, (columns * finer, rows * finer), interpolation=cv2.INTER_LINEAR_EXACT)
-    return point(np.asarray(drawn, np.float32), share_of_peak=share_of_peak)
+    drawn = cv2.resize(steps, (columns, rows), interpolation=cv2.INTER_LINEAR_EXACT)
+    _, peak, _, peak_at = cv2.minMaxLoc(drawn)
+    _, lit = cv2.threshold(drawn, math.ceil(share_of_peak * peak) - 1, 1, cv2.THRESH_BINARY)
+    _, _, _, (x, y, width, height) = cv2.floodFill(lit, None, peak_at, 2)
+    return Box(x / columns, y / rows, (x + width) / columns, (y + height) / rows)
 
 
 def point(saliency: NDArray[np.float32], *, share_of_peak: float = 0.25) -> Box:

@@ -34,7 +34,8 @@ KEPT_FROM_ENDS = 1e-6
 
 
 def logit(probability: Vector) -> Vector:
-    clipped = np.clip(np.asarray(probability, np.float64), KEPT_FROM_ENDS, 1.0 - KEPT_FROM_ENDS)
+    # np.clip takes four times as long on the single number of a frame
+    clipped = np.minimum(np.maximum(np.asarray(probability, np.float64), KEPT_FROM_ENDS), 1.0 - KEPT_FROM_ENDS)
     return np.asarray(np.log(clipped / (1.0 - clipped)))
 
 
@@ -88,6 +89,10 @@ class Learned(msgspec.Struct, frozen=True, forbid_unknown_fields=True, dict=True
             raise ValueError("root must be a lower triangle of the mean's length")
 
     @cached_property
+    def _mean(self) -> Vector:
+        return np.asarray(self.mean)
+
+    @cached_property
     def _root(self) -> Vector:
         full = np.zeros((len(self.mean), len(self.mean)))
         for number, row in enumerate(self.root):
@@ -102,7 +107,7 @@ class Learned(msgspec.Struct, frozen=True, forbid_unknown_fields=True, dict=True
         if embeddings.shape[-1] != len(self.mean):
             what = f"uncertainty knows {len(self.mean)} features, the network gives {embeddings.shape[-1]}"
             raise BadBundle("manifest.json", what, "Pack uncertainty and network of one run")
-        away = roots(embeddings) - np.asarray(self.mean)
+        away = roots(embeddings) - self._mean
         return np.asarray(np.sqrt(np.mean((away @ self._root) ** 2, axis=-1)))
 
 

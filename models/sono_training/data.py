@@ -9,13 +9,13 @@ from typing import TYPE_CHECKING
 import numpy as np
 import torch
 
+from sono_training.net import Front
+
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
 
     from sono_models.inputs import Grey
     from sono_models.table import Row
-    from sono_training.net import Front
-    from sono_training.recipe import Recipe
     from sono_training.views import View
 
 
@@ -32,7 +32,7 @@ class Sample:
 
 @dataclass(frozen=True, slots=True)
 class Batch:
-    """targets (n, findings); outlined (n,); cover and fine: lesion shares (n, h/16, w/16) and (n, h/8, w/8)."""
+    """targets (n, findings); outlined (n,); cover (n, findings, h/16, w/16) and fine (n, h/8, w/8): lesion shares."""
 
     front: Front
     targets: torch.Tensor
@@ -63,11 +63,11 @@ def as_input(pictures: Sequence[Grey]) -> torch.Tensor:
     return ((stacked - 127.0) / 128.0).contiguous(memory_format=torch.channels_last)
 
 
-def batches(every: Sequence[Sample], views: Mapping[str, View], recipe: Recipe, epoch: int) -> Iterator[Batch]:
-    """One epoch, shuffled by (seed, epoch) alone, so that a resumed run sees the same; made one batch ahead."""
-    order = np.random.default_rng([recipe.seed, epoch]).permutation(len(every))
-    chunks = [order[start : start + recipe.batch] for start in range(0, len(order), recipe.batch)]
-    if len(chunks) > 1 and len(chunks[-1]) < recipe.batch // 2:
+def batches(every: Sequence[Sample], views: Mapping[str, View], size: int, rng: np.random.Generator) -> Iterator[Batch]:
+    """One epoch, shuffled by `rng` when the first batch is asked for; made one batch ahead."""
+    order = rng.permutation(len(every))
+    chunks = [order[start : start + size] for start in range(0, len(order), size)]
+    if len(chunks) > 1 and len(chunks[-1]) < size // 2:
         chunks.pop()
     with ThreadPoolExecutor(1, thread_name_prefix="batch") as pool:
         ahead = pool.submit(_batch, [every[i] for i in chunks[0]], views)
@@ -89,10 +89,32 @@ def _batch(chosen: Sequence[Sample], views: Mapping[str, View]) -> Batch:
         torch.from_numpy(np.concatenate([getattr(view, name)[rows] for view, rows in parts])).float() / 255.0
         for name in ("coarse", "fine")
     )
+    targets = torch.tensor([sample.targets for sample in by_table])
     return Batch(
-        front=type(fronts[0])(*(torch.cat(each) for each in zip(*fronts, strict=True))),
-        targets=torch.tensor([sample.targets for sample in by_table]),
+        front=Front(*(torch.cat(each) for each in zip(*fronts, strict=True))),
+        targets=targets,
         outlined=torch.tensor([sample.outlined for sample in by_table]),
-        cover=cover,
+        cover=cover.unsqueeze(1) * targets[:, :, None, None],
         fine=fine,
+    )
+
+
+def mixed(batch: Batch, alpha: float, rng: np.random.Generator) -> Batch:
+    """Every picture with a share of another, behind the front (manifold mixup: Verma et al., ICML 2019).
+
+    One share for the batch, at least half, from a beta distribution (alpha, alpha).
+    """
+    share = float(rng.beta(alpha, alpha))
+    share = max(share, 1.0 - share)
+    other = torch.from_numpy(rng.permutation(len(batch.targets)))
+
+    def mix(values: torch.Tensor) -> torch.Tensor:
+        return share * values + (1.0 - share) * values[other]
+
+    return Batch(
+        front=Front(*(mix(part).contiguous(memory_format=torch.channels_last) for part in batch.front)),
+        targets=mix(batch.targets),
+        outlined=batch.outlined & batch.outlined[other],
+        cover=mix(batch.cover),
+        fine=mix(batch.fine),
     )

@@ -1,4 +1,8 @@
-"""Fit a recipe: a fixed number of epochs, a checkpoint after each, resumable, one log line an epoch."""
+"""Fit a recipe: some members from one start, a fixed number of epochs each, and the mean of their weights.
+
+The members differ in what they see when. Their mean reads like their ensemble and costs what one of them costs
+("model soups": Wortsman et al., ICML 2022). A checkpoint after each epoch, resumable, one log line an epoch.
+"""
 
 from __future__ import annotations
 
@@ -15,9 +19,9 @@ from torch import Tensor
 from torch.nn import functional
 from tqdm import tqdm
 
-from sono_training.data import Batch, as_input, batches, samples
+from sono_training.data import Batch, as_input, batches, mixed, samples
 from sono_training.net import Maps, SaliencyNet, pretrained
-from sono_training.views import Views
+from sono_training.views import Views, is_hard
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -43,9 +47,24 @@ class Fit:
 
 
 def fit(recipe: Recipe, split: Split, cache: Path, out: Path) -> SaliencyNet:
-    """Train, or go on from `out`/checkpoint.pt; returns the averaged network (eval mode)."""
+    """Train, or go on where `out` ends; returns the mean of the members (eval mode), which is `out`/net.pt."""
+    members = [
+        _fit_member(recipe, split, cache, out / f"member-{number}", number) for number in range(len(recipe.mixup))
+    ]
+    first, *others = (member.state_dict() for member in members)
+    mean = {
+        name: torch.stack([value, *(other[name] for other in others)]).mean(0) if value.is_floating_point() else value
+        for name, value in first.items()
+    }
+    members[0].load_state_dict(mean)
+    torch.save(mean, out / "net.pt")
+    return members[0].eval()
+
+
+def _fit_member(recipe: Recipe, split: Split, cache: Path, out: Path, member: int) -> SaliencyNet:
+    """Its moving average. Goes on from `out`/checkpoint.pt."""
     out.mkdir(parents=True, exist_ok=True)
-    torch.manual_seed(recipe.seed)
+    torch.manual_seed(recipe.seed)  # the same start for all: only then do their weights have a mean
     state = _start(recipe)
     checkpoint = out / "checkpoint.pt"
     if checkpoint.is_file():
@@ -55,17 +74,29 @@ def fit(recipe: Recipe, split: Split, cache: Path, out: Path) -> SaliencyNet:
     views = {
         name: Views(rows, split.tables[name], recipe.input, recipe.seed, cache) for name, rows in split.every.items()
     }
+    order = schedule(recipe.epochs, recipe.views, member)
     while state.epoch < recipe.epochs:
         started = time.monotonic()
-        seen = {name: each.view(state.epoch % recipe.views) for name, each in views.items()}
-        losses = _epoch(state, batches(every, seen, recipe, state.epoch), recipe, len(every))
+        rng = np.random.default_rng([recipe.seed, state.epoch, member])
+        seen = {name: each.view(order[state.epoch]) for name, each in views.items()}
+        stream = _mixing(batches(every, seen, recipe.batch, rng), recipe.mixup[member], rng)
+        losses = _epoch(state, stream, recipe, len(every))
         state.epoch += 1
         _save(state, checkpoint)
         line = {"epoch": state.epoch, **losses, "seconds": round(time.monotonic() - started, 1)}
         with (out / "log.jsonl").open("a", encoding="utf-8") as file:
             file.write(json.dumps(line) + "\n")
-    torch.save(state.average.state_dict(), out / "net.pt")
     return state.average.eval()
+
+
+def schedule(epochs: int, views: int, member: int) -> list[int]:
+    """Which view each epoch sees: the plain ones first, then the hard ones; every member begins at another."""
+    plain, hard = ([view for view in range(views) if is_hard(view) is wanted] for wanted in (False, True))
+    hard_epochs = round(epochs * len(hard) / views)
+    begin = epochs - hard_epochs
+    return [plain[(epoch + member) % len(plain)] for epoch in range(begin)] + [
+        hard[(epoch + member) % len(hard)] for epoch in range(hard_epochs)
+    ]
 
 
 def _start(recipe: Recipe) -> Fit:
@@ -81,6 +112,10 @@ def _start(recipe: Recipe) -> Fit:
         {"params": body, "lr": recipe.learning_rate, "share": recipe.backbone_rate},
     ]
     return Fit(net, average.eval(), torch.optim.AdamW(groups, weight_decay=recipe.weight_decay))
+
+
+def _mixing(stream: Iterator[Batch], alpha: float, rng: np.random.Generator) -> Iterator[Batch]:
+    return (mixed(batch, alpha, rng) if alpha else batch for batch in stream)
 
 
 def _epoch(state: Fit, stream: Iterator[Batch], recipe: Recipe, pictures: int) -> dict[str, float]:
@@ -135,8 +170,7 @@ def objective(maps: Maps, batch: Batch, recipe: Recipe) -> dict[str, Tensor]:
     known = batch.outlined
     if not bool(known.any()):
         return parts
-    cover = batch.cover[known].unsqueeze(1) * batch.targets[known][:, :, None, None]
-    cells = functional.binary_cross_entropy_with_logits(maps.saliency[known], cover)
+    cells = functional.binary_cross_entropy_with_logits(maps.saliency[known], batch.cover[known])
     parts["cells"] = recipe.mask_weight * cells
     if maps.lesion is not None:
         parts["lesion"] = recipe.lesion_weight * _outline(maps.lesion[known].squeeze(1), batch.fine[known])

@@ -40,7 +40,7 @@ class Recipe(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     seed: int
     epochs: int
     views: int
-    """Augmented views a picture; epoch e sees view e modulo this."""
+    """Augmented views a picture; plain ones and, at the end, hard ones: see sono_training.fit.schedule."""
     batch: int
     learning_rate: float
     backbone_rate: float
@@ -53,6 +53,10 @@ class Recipe(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     input: InputSpec
     pooling: Pooling
     source: list[Source]
+    mixup: tuple[float, ...] = (0.0,)
+    """A fit each, whose weights are averaged (sono_training.fit): by which beta distribution it mixes two pictures
+    into one; 0: not at all.
+    """
 
 
 @dataclass(frozen=True, slots=True)

@@ -39,9 +39,14 @@ if TYPE_CHECKING:
     from sono_models.inputs import Grey, InputSpec
 
 VERSION = 1  # raise it when the augmentation or the front changes
-HARD_FROM = 5
-"""From this view on the disturbances are the hard ones: the last epochs of a recipe of eight."""
+CYCLE, HARD_FROM = 8, 5
+"""Of every eight views the last three have the hard disturbances: the last epochs of a recipe of eight."""
 BATCH = 32
+
+
+def is_hard(view: int) -> bool:
+    """Whether the disturbances of the view of that number are the hard ones."""
+    return view % CYCLE >= HARD_FROM
 
 
 @dataclass(frozen=True, slots=True)
@@ -107,9 +112,7 @@ class Views:
         rng = np.random.default_rng([self._seed, number, zlib.crc32(row.columns["image"].encode())])
         mask = read_mask(row.mask).astype(np.uint8) * 255 if row.mask is not None else None
         picture, mask = warp(read_grey(row.image), mask, self._spec, rng)
-        if number < HARD_FROM:
-            return disturb(picture, rng), mask
-        return disturb_hard(picture, mask, rng), mask
+        return (disturb_hard(picture, mask, rng) if is_hard(number) else disturb(picture, rng)), mask
 
 
 _CELLS = (("coarse", 16), ("fine", 8))

@@ -14,11 +14,11 @@ from sono_models.inputs import InputSpec
 from sono_models.saliency import Pooling, frame_scores, sigmoid
 from sono_models.table import read_table
 from sono_training.augment import disturb, disturb_hard, warp
-from sono_training.data import as_input
-from sono_training.fit import fit, pooled, predict
-from sono_training.net import pretrained
+from sono_training.data import Batch, as_input, mixed
+from sono_training.fit import fit, pooled, predict, schedule
+from sono_training.net import Front, pretrained
 from sono_training.recipe import Recipe, Source, Split, gather
-from sono_training.views import Views
+from sono_training.views import Views, is_hard
 
 pytestmark = pytest.mark.train
 
@@ -59,6 +59,7 @@ def recipe(epochs: int) -> Recipe:
         input=SPEC,
         pooling=Pooling(0.05),
         source=[Source("phantom", "here:manifest.csv")],
+        mixup=(0.0, 0.4),
     )
 
 
@@ -82,7 +83,42 @@ def test_a_run_that_was_interrupted_goes_on_as_if_it_had_not_been(table: Path, t
     resumed = fit(plan, split, tmp_path / "views", tmp_path / "cut")
     for (name, one), other in zip(whole.state_dict().items(), resumed.state_dict().values(), strict=True):
         assert torch.equal(one, other), name
-    assert len((tmp_path / "cut" / "log.jsonl").read_text("utf-8").splitlines()) == 2
+    for member in ("member-0", "member-1"):
+        assert len((tmp_path / "cut" / member / "log.jsonl").read_text("utf-8").splitlines()) == 2
+
+
+def test_the_network_is_the_mean_of_its_members(table: Path, tmp_path: Path) -> None:
+    plan = recipe(1)
+    net = fit(plan, gather(plan, table / "recipe.toml", {"here": table}), tmp_path / "views", tmp_path / "out")
+    one, other = (
+        torch.load(tmp_path / "out" / f"member-{number}" / "checkpoint.pt", weights_only=True)["average"]
+        for number in range(2)
+    )
+    weights = "saliency.weight"
+    assert not torch.equal(one[weights], other[weights])
+    assert torch.allclose(net.state_dict()[weights], (one[weights] + other[weights]) / 2)
+
+
+def test_every_member_sees_the_hard_views_last() -> None:
+    for member in range(3):
+        order = schedule(16, 16, member)
+        assert sorted(order) == list(range(16))
+        assert [is_hard(view) for view in order] == [False] * 10 + [True] * 6
+    assert schedule(8, 8, 0) != schedule(8, 8, 1)
+
+
+def test_mixing_two_pictures_mixes_all_that_is_told_of_them() -> None:
+    front = Front(torch.zeros(4, 40, 4, 4), torch.arange(4.0).reshape(4, 1, 1, 1).expand(4, 80, 2, 2))
+    targets = torch.tensor([[1.0, 0.0], [0.0, 1.0], [1.0, 0.0], [0.0, 1.0]])
+    outlined = torch.tensor([True, True, True, False])
+    batch = Batch(front, targets, outlined, targets[:, :, None, None].expand(4, 2, 2, 2), targets[:, :1, None])
+    found = mixed(batch, 0.4, np.random.default_rng(3))
+    assert torch.allclose(found.targets.sum(1), torch.ones(4))
+    assert torch.allclose(found.cover[:, :, 0, 0], found.targets)
+    assert torch.allclose(found.fine[:, 0, 0], found.targets[:, 0])
+    assert not torch.allclose(found.targets, targets)
+    assert int(found.outlined.sum()) <= 3
+    assert found.front.middle.shape == front.middle.shape
 
 
 def _interrupt(plan: Recipe, split: Split, folder: Path, out: Path) -> None:
@@ -104,7 +140,7 @@ def _interrupt(plan: Recipe, split: Split, folder: Path, out: Path) -> None:
             fit(plan, split, folder / "views", out)
     finally:
         module._save = kept
-    (out / "log.jsonl").write_text('{"epoch": 1}\n', "utf-8")
+    (out / "member-0" / "log.jsonl").write_text('{"epoch": 1}\n', "utf-8")
 
 
 def test_float_scores_are_what_the_device_pools(table: Path) -> None:
