@@ -22,6 +22,10 @@ if TYPE_CHECKING:
 
 LEVELS = 127
 """Weights are symmetric: -127 to 127, the zero point is 0."""
+BIAS_MOST = 2**28
+"""What a bias may be in steps of input scale times weight scale: an eighth of int32, the rest is for the sums."""
+INPUT_STEPS = 255
+"""No activation's scale is finer than one part in so many."""
 
 
 def on_grid(weight: Tensor) -> Tensor:
@@ -29,6 +33,26 @@ def on_grid(weight: Tensor) -> Tensor:
     scale = weight.abs().amax(dim=(1, 2, 3), keepdim=True) / LEVELS
     scale = torch.where(scale > 0, scale, torch.ones_like(scale))
     return torch.round(weight / scale).clamp(-LEVELS, LEVELS) * scale
+
+
+def lift_weak_channels(network: fx.GraphModule) -> int:
+    """Make the largest weight of each all but dead channel just large enough for its bias; returns how many.
+
+    Batch norm folds a channel that it switched off to weights of 1e-9 beside a bias of ordinary size. On so fine a
+    grid that bias lies beyond int32, and the accumulator wraps: what should be 0 came out a hundred steps high.
+    The lift moves the channel by less than a step of its output.
+    """
+    lifted = 0
+    for conv in convolutions(network):
+        weight, bias = (tensor(network, parameter(conv, which)) for which in (1, 2))
+        least = bias.abs() * (LEVELS * INPUT_STEPS / BIAS_MOST)
+        flat = weight.view(weight.shape[0], -1)
+        largest, where = flat.abs().max(dim=1)
+        for channel in torch.nonzero(largest < least).flatten().tolist():
+            place = (channel, int(where[channel]))
+            flat[place] = torch.copysign(least[channel], flat[place])
+            lifted += 1
+    return lifted
 
 
 def with_grid_weights(network: fx.GraphModule) -> fx.GraphModule:

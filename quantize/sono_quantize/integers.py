@@ -7,6 +7,8 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from sono_quantize.sums import settle_sums
+
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
@@ -29,6 +31,7 @@ class Ranges:
 def int8_tflite(model: bytes, pictures: Sequence[Grey], logits: Sequence[int], ranges: Ranges = Ranges()) -> bytes:
     """Static int8: weights per output channel, activations by the smallest and largest value calibration saw.
 
+    The scales of residual sums are then moved a little, so that every runtime rounds them alike (`sums`).
     `logits` are the numbers of the outputs whose range is widened.
     """
     from litert_quantizer import Quantizer, recipe  # noqa: PLC0415  (heavy)
@@ -44,7 +47,7 @@ def int8_tflite(model: bytes, pictures: Sequence[Grey], logits: Sequence[int], r
         seen[results[number]] = _range(middle - half, middle + half)
     result = quantizer.quantize(seen, enable_progress_bar=False, enable_progress_report=False)
     assert result.quantized_model is not None
-    return bytes(result.quantized_model)
+    return settle_sums(bytes(result.quantized_model))
 
 
 def _calibrate(model: bytes, pictures: Sequence[Grey]) -> dict[str, Any]:

@@ -171,8 +171,8 @@ def _pads(padding: str, size: tuple[int, ...], kernel: tuple[int, ...], strides:
 
 def _addition(writer: _Writer, operator: Operator) -> None:
     _check_clamp(writer.graph.tensors[operator.outputs[0]], operator.options.fusedActivationFunction)
-    # ONNX Runtime fuses Add into a kernel whose rounding depends on the processor (1 step here and there, up to 0.04
-    # of a score after 40 more layers). Sum says the same and is left in float: exact, and what TFLite computes.
+    # ONNX Runtime fuses Add into a kernel whose rounding depends on the processor. Sum says the same and is left in
+    # float32, the same on all. That TFLite, which adds integers, rounds it alike too is due to the scales (`sums`).
     writer.result("Sum", [writer.values[index] for index in operator.inputs], operator)
 
 

@@ -20,7 +20,7 @@ from sono_models.handover import DEV, FIT, Handover, read_rows
 from sono_models.inputs import Grey
 from sono_models.runtime import MODEL_FILE, open_runtime
 from sono_models.saliency import MALIGNANT
-from sono_quantize.bias_correction import correct_biases, with_grid_weights
+from sono_quantize.bias_correction import correct_biases, lift_weak_channels, with_grid_weights
 from sono_quantize.distil import Schedule, distil
 from sono_quantize.export import float_tflite
 from sono_quantize.figures import Logits, change, logits_of, pooled, threshold_at
@@ -51,6 +51,7 @@ class Measured:
 def quantize_run(run: Path, roots: Mapping[str, Path], out: Path, plan: Plan = DEFAULT) -> dict[str, Any]:
     """Write the two models and their report into `out`; returns the report."""
     network, handover = load_network(run)
+    log.info("%d channels are all but dead and were lifted for their bias's sake", lift_weak_channels(network))
     rows = choose(read_rows(run / FIT, roots), max(plan.calibration, plan.finetune), seed=handover.seed)
     every = letterboxed(rows, handover.input, title="training images")
     rows, pictures = rows[: plan.calibration], every[: plan.calibration]

@@ -6,7 +6,15 @@ import numpy as np
 import pytest
 import torch
 
-from sono_quantize.bias_correction import LEVELS, correct_biases, on_grid, with_grid_weights
+from sono_quantize.bias_correction import (
+    BIAS_MOST,
+    INPUT_STEPS,
+    LEVELS,
+    correct_biases,
+    lift_weak_channels,
+    on_grid,
+    with_grid_weights,
+)
 from sono_quantize.figures import snr_db
 from sono_quantize.network import convolutions, load_network, parameter, predict, tensor
 from tests.support.runs import Run, pictures
@@ -49,3 +57,18 @@ def test_only_biases_differ_from_plain_rounding(run: Run) -> None:
     plain, corrected = with_grid_weights(network), correct_biases(network, pictures(8, seed=8))
     for a, b in zip(convolutions(plain), convolutions(corrected), strict=True):
         assert torch.equal(tensor(plain, parameter(a, 1)), tensor(corrected, parameter(b, 1)))
+
+
+def test_a_channel_that_is_all_but_dead_is_lifted_until_its_bias_fits_and_changes_nothing(run: Run) -> None:
+    network, _ = load_network(run.folder)
+    conv = convolutions(network)[0]
+    weight, bias = (tensor(network, parameter(conv, which)) for which in (1, 2))
+    weight[2] *= 1e-9 / weight[2].abs().max()
+    bias[2] = -0.5
+    shown = pictures(4, seed=8)
+    before = predict(network, shown)
+    assert lift_weak_channels(network) >= 1
+    grid = float(weight[2].abs().max()) / LEVELS
+    assert abs(float(bias[2])) / (grid / INPUT_STEPS) == pytest.approx(BIAS_MOST, rel=1e-5)
+    assert np.allclose(predict(network, shown), before, atol=1e-4)
+    assert lift_weak_channels(network) == 0
