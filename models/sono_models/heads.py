@@ -189,6 +189,14 @@ class Heads(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     sweep: SweepAttention | None = None
 
 
+class LearntHeads(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """What `sono model heads` writes: heads fit the network they were learnt on and no other."""
+
+    weights_sha256: str
+    """The network's, as its run says."""
+    heads: Heads
+
+
 def frame_figures(
     benign: float,
     malignant: float,

@@ -92,6 +92,11 @@ class GatesChange(msgspec.Struct, frozen=True, forbid_unknown_fields=True, omit_
     detail: Annotated[float, msgspec.Meta(ge=0.5, le=8)] | None = None
     doppler_share: Annotated[float, msgspec.Meta(ge=0.0005, le=0.05)] | None = None
     frozen_s: Annotated[float, msgspec.Meta(ge=0.2, le=3)] | None = None
+    sharpness: Annotated[float, msgspec.Meta(ge=0.1, le=0.6)] | None = None
+    seam_across: Annotated[float, msgspec.Meta(ge=0.06, le=0.4)] | None = None
+    seam_down: Annotated[float, msgspec.Meta(ge=0.15, le=0.8)] | None = None
+    strokes: Annotated[int, msgspec.Meta(ge=1, le=20)] | None = None
+    not_breast: Annotated[float, msgspec.Meta(ge=0.3, le=0.95)] | None = None
 
 
 class Evidence(msgspec.Struct, frozen=True, forbid_unknown_fields=True, omit_defaults=True):

@@ -42,7 +42,7 @@ def heads(
     import numpy as np
     import torch
 
-    from sono_models.heads import Heads
+    from sono_models.heads import Heads, LearntHeads
     from sono_training.heads.network import open_network
     from sono_training.heads.study import Sizes, learn_domain, learn_quality, learn_sweep
 
@@ -53,7 +53,7 @@ def heads(
     quality, on_quality = learn_quality(network, sizes, np.random.default_rng([seed, 1]))
     domain, on_domain = learn_domain(network, negatives or [], held_out or [], sizes, np.random.default_rng([seed, 2]))
     sweep, on_sweep = learn_sweep(network, others, quality, sizes, seed=seed)
-    found = Heads(quality, domain, sweep)
+    found = LearntHeads(network.weights_sha256, Heads(quality, domain, sweep))
     report = {
         "weights_sha256": network.weights_sha256,
         "seed": seed,

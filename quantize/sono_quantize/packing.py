@@ -17,7 +17,7 @@ import msgspec
 from sono_models import __version__, bundle
 from sono_models.errors import BadBundle, BadConfig, Refused
 from sono_models.handover import DEV, FIT, Handover, read_handover, read_rows
-from sono_models.heads import Heads
+from sono_models.heads import Heads, LearntHeads
 from sono_models.law import Gates
 from sono_models.manifest import Bound, FileEntry, Manifest, Provenance
 from sono_models.reader import verified_reader
@@ -78,7 +78,9 @@ def pack_bundle(order: Order) -> bundle.Bundle:
         "evidence/dev.json": _json(operating.dev),
     }
     files["card.md"] = _text(order.card) if order.card else _card(order, handover, operating, envelope).encode()
-    manifest = _manifest(order, handover, operating, uncertainty, _heads(order.heads), report, envelope, files)
+    manifest = _manifest(
+        order, handover, operating, uncertainty, _heads(order.heads, handover), report, envelope, files
+    )
     path = order.out / f"{handover.name}-{order.version}.tar"
     order.out.mkdir(parents=True, exist_ok=True)
     fresh = path.with_suffix(".new")
@@ -138,13 +140,16 @@ def _quantized(folder: Path, handover: Handover) -> tuple[dict[str, Any], dict[s
     return report, models
 
 
-def _heads(path: Path | None) -> Heads | None:
+def _heads(path: Path | None, handover: Handover) -> Heads | None:
     if path is None:
         return None
     try:
-        return msgspec.json.decode(path.read_bytes(), type=Heads)
+        learnt = msgspec.json.decode(path.read_bytes(), type=LearntHeads)
     except (OSError, msgspec.DecodeError) as error:
         raise BadConfig(str(path), f"not what `sono model heads` writes ({error})", "Run it again") from error
+    if learnt.weights_sha256 != handover.weights_sha256:
+        raise BadConfig(str(path), "was learnt on another run's network", "Run `sono model heads` on this run")
+    return learnt.heads
 
 
 def _evidence(paths: Sequence[Path], report: dict[str, Any]) -> dict[str, Any]:

@@ -7,10 +7,12 @@ import shutil
 from dataclasses import replace
 from pathlib import Path
 
+import msgspec
 import pytest
 
 from sono_models import bundle
 from sono_models.errors import BadConfig, Refused
+from sono_models.heads import Heads, LearntHeads
 from sono_models.reader import golden_difference
 from sono_models.runtime import RUNTIMES
 from sono_quantize.packing import Order, pack_bundle, read_bound
@@ -61,6 +63,17 @@ def test_a_model_that_was_swapped_after_quantizing_is_refused(order: Order, tmp_
     (other / "model.onnx").write_bytes(b"another")
     with pytest.raises(BadConfig, match=r"model\.onnx"):
         pack_bundle(replace(order, quantized=other))
+
+
+def test_heads_of_another_network_are_refused(order: Order, run: Run, tmp_path: Path) -> None:
+    for weights, fits in ((run.handover.weights_sha256, True), ("0" * 64, False)):
+        path = tmp_path / "heads.json"
+        path.write_bytes(msgspec.json.encode(LearntHeads(weights, Heads())))
+        if fits:
+            assert pack_bundle(replace(order, heads=path)).manifest.heads == Heads()
+        else:
+            with pytest.raises(BadConfig, match="learnt on another run's network"):
+                pack_bundle(replace(order, heads=path))
 
 
 def test_bounds_name_a_figure_of_the_evidence() -> None:

@@ -15,7 +15,7 @@ import pytest
 
 from sono_models.errors import BadBundle, BadConfig, BadManifest
 from sono_models.handover import Handover
-from sono_models.heads import FIGURES, Heads
+from sono_models.heads import FIGURES, LearntHeads
 from sono_models.inputs import Grey, InputSpec
 from sono_models.saliency import Pooling
 from sono_models.table import Row
@@ -223,11 +223,13 @@ def test_the_command_writes_heads_that_a_manifest_can_carry(
     monkeypatch.setattr(network, "open_runtime", lambda *_: PlainFeatures())
     roots = [f"data={rows[0].image.parent.parent}"]
     heads(run, quantized, tmp_path / "heads.json", roots, stills=16, constructed=4, seed=1, as_json=True)
-    found = msgspec.json.decode((tmp_path / "heads.json").read_bytes(), type=Heads)
+    learnt = msgspec.json.decode((tmp_path / "heads.json").read_bytes(), type=LearntHeads)
+    report = json.loads((tmp_path / "heads-report.json").read_text("utf-8"))
+    assert learnt.weights_sha256 == report["weights_sha256"]
+    found = learnt.heads
     assert found.quality is not None
     assert found.domain is not None
     assert found.sweep is None  # twelve patients are too few to show anything
-    report = json.loads((tmp_path / "heads-report.json").read_text("utf-8"))
     assert report["sweep"]["simulated_sweeps"]["too_few"]
     assert report["domain"]["kept"]["stills"] > 0.9
     (quantized / "quantize.json").write_text('{"weights_sha256": "other"}', "utf-8")
