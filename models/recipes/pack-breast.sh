@@ -4,7 +4,7 @@
 # usage: pack-breast.sh BIN DATA PHANTOM RUN OUT
 set -euo pipefail
 bin=$1 data=$2 phantom=$3 run=$4 out=$5
-version=0.2.0
+version=0.3.0
 models=$(cd "$(dirname "$0")/.." && pwd)
 scores=$models/evidence/scores results=$models/evidence/results
 held_out=$models/splits/busi-heldout.txt
