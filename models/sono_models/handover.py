@@ -5,6 +5,7 @@ folded.pt2    the network with batch norm folded away, a saved torch.export prog
               (n, 1, height, width) in (pixel - 127) / 128 → run.json's `outputs`, each (n, channels, rows, columns)
 fit.csv       the rows it was fitted on, images as ROOT:PATH
 dev.csv       the rows kept for calibration and the threshold
+dev_views.npy their pictures as training would have disturbed them, uint8 (views, rows, height, width)
 """
 
 from __future__ import annotations
@@ -14,6 +15,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import msgspec
+import numpy as np
 
 from sono_models.errors import BadConfig
 from sono_models.inputs import InputSpec
@@ -23,7 +25,9 @@ from sono_models.table import Row, read_table
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-RUN, NETWORK, FIT, DEV = "run.json", "folded.pt2", "fit.csv", "dev.csv"
+    from numpy.typing import NDArray
+
+RUN, NETWORK, FIT, DEV, DEV_VIEWS = "run.json", "folded.pt2", "fit.csv", "dev.csv", "dev_views.npy"
 COLUMNS = ("image", "mask", "label", "group")
 
 
@@ -65,6 +69,19 @@ def read_rows(table: Path, roots: Mapping[str, Path]) -> list[Row]:
         )
         for row in read_table(table)
     ]
+
+
+def read_dev_views(run: Path, rows: int, spec: InputSpec) -> NDArray[np.uint8]:
+    """(views, rows, height, width), left on disk. Raises BadConfig when they are not of this run's dev split."""
+    path = run / DEV_VIEWS
+    again = "Run `sono model train` once more: it goes on where it ended and writes them"
+    try:
+        views: NDArray[np.uint8] = np.load(path, mmap_mode="r", allow_pickle=False)
+    except (OSError, ValueError) as error:
+        raise BadConfig(str(path), f"no views of the dev split ({error})", again) from error
+    if views.dtype != np.uint8 or views.shape[1:] != (rows, spec.height, spec.width):
+        raise BadConfig(str(path), f"holds {views.dtype} {views.shape}, not views of {rows} dev pictures", again)
+    return views
 
 
 def resolve(name: str, roots: Mapping[str, Path]) -> Path:

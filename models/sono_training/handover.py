@@ -10,12 +10,14 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import msgspec
+import numpy as np
 import torch
 from torch import nn
 
 from sono_models.errors import BadConfig
-from sono_models.handover import COLUMNS, DEV, FIT, NETWORK, RUN, Handover
+from sono_models.handover import COLUMNS, DEV, DEV_VIEWS, FIT, NETWORK, RUN, Handover
 from sono_training.net import SaliencyNet, Unit
+from sono_training.views import shown
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -28,12 +30,13 @@ if TYPE_CHECKING:
 def hand_over(
     net: SaliencyNet, recipe: Recipe, recipe_path: Path, split: Split, roots: Mapping[str, Path], out: Path
 ) -> Handover:
-    """Write folded.pt2, fit.csv, dev.csv and run.json (last) into `out`."""
+    """Write folded.pt2, fit.csv, dev.csv, dev_views.npy and run.json (last) into `out`."""
     out.mkdir(parents=True, exist_ok=True)
     network = folded(net)
     save_network(network, recipe.input, out / NETWORK)
     _write_rows(split.fit, roots, out / FIT)
     _write_rows(split.dev, roots, out / DEV)
+    _write_views(split.dev, recipe, out / DEV_VIEWS)
     handover = Handover(
         name=recipe.name,
         recipe_sha256=hashlib.sha256(recipe_path.read_bytes()).hexdigest(),
@@ -94,6 +97,15 @@ def _write_rows(rows: Sequence[Row], roots: Mapping[str, Path], path: Path) -> N
             mask = _by_root(row.mask, roots) if row.mask is not None else ""
             line = {"image": _by_root(row.image, roots), "mask": mask, "label": row.label, "group": row.group}
             writer.writerow(line)
+
+
+def _write_views(rows: Sequence[Row], recipe: Recipe, path: Path) -> None:
+    size = (recipe.views, len(rows), recipe.input.height, recipe.input.width)
+    views = np.lib.format.open_memmap(path, mode="w+", dtype=np.uint8, shape=size)
+    for view in range(recipe.views):
+        for number, row in enumerate(rows):
+            views[view, number] = shown(row, view, recipe.input, recipe.seed)[0]
+    views.flush()
 
 
 def _by_root(path: Path, roots: Mapping[str, Path]) -> str:

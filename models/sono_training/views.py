@@ -68,6 +68,14 @@ def _batch(stored: NDArray[np.float16], rows: Sequence[int]) -> torch.Tensor:
     return picked.float().contiguous(memory_format=torch.channels_last)
 
 
+def shown(row: Row, view: int, spec: InputSpec, seed: int) -> tuple[Grey, Grey | None]:
+    """One picture in one view, as the network is given it, and its mask with it."""
+    rng = np.random.default_rng([seed, view, zlib.crc32(row.columns["image"].encode())])
+    mask = read_mask(row.mask).astype(np.uint8) * 255 if row.mask is not None else None
+    picture, mask = warp(read_grey(row.image), mask, spec, rng)
+    return (disturb_hard(picture, mask, rng) if is_hard(view) else disturb(picture, rng)), mask
+
+
 class Views:
     """The views of one table, made when first asked for. Several trainings may share the folder."""
 
@@ -98,7 +106,7 @@ class Views:
         fronts = [_new(fresh / f"{name}.npy", shape, np.float16) for name, shape in shapes.items()]
         covers = [_new(fresh / f"{name}.npy", (rows, height // cell, width // cell), np.uint8) for name, cell in _CELLS]
         for start in tqdm(range(0, rows, BATCH), desc=f"view {number}", unit="batch", disable=None):
-            made = [self._one(row, number) for row in self._rows[start : start + BATCH]]
+            made = [shown(row, number, self._spec, self._seed) for row in self._rows[start : start + BATCH]]
             here = slice(start, start + len(made))
             for stored, found in zip(fronts, _front(net, [picture for picture, _ in made]), strict=True):
                 stored[here] = found.numpy()
@@ -107,12 +115,6 @@ class Views:
         for stored in (*fronts, *covers):
             stored.flush()
         fresh.rename(folder)
-
-    def _one(self, row: Row, number: int) -> tuple[Grey, Grey | None]:
-        rng = np.random.default_rng([self._seed, number, zlib.crc32(row.columns["image"].encode())])
-        mask = read_mask(row.mask).astype(np.uint8) * 255 if row.mask is not None else None
-        picture, mask = warp(read_grey(row.image), mask, self._spec, rng)
-        return (disturb_hard(picture, mask, rng) if is_hard(number) else disturb(picture, rng)), mask
 
 
 _CELLS = (("coarse", 16), ("fine", 8))

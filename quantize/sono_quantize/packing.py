@@ -13,10 +13,11 @@ from pathlib import Path
 from typing import Any
 
 import msgspec
+import numpy as np
 
 from sono_models import __version__, bundle
 from sono_models.errors import BadBundle, BadConfig, Refused
-from sono_models.handover import DEV, FIT, Handover, read_handover, read_rows
+from sono_models.handover import DEV, FIT, Handover, read_dev_views, read_handover, read_rows
 from sono_models.heads import Heads, LearntHeads
 from sono_models.law import Gates
 from sono_models.manifest import Bound, FileEntry, Manifest, Provenance
@@ -167,12 +168,15 @@ def _operating(order: Order, handover: Handover, models: Mapping[str, bytes]) ->
     fitted = choose(read_rows(order.run / FIT, order.roots), LEARNED_FROM, seed=handover.seed)
     runtime = open_runtime("onnx", models[MODEL_FILE["onnx"]])
     logits, embeddings = seen_by(runtime, letterboxed(rows, handover.input, title="dev split"))
+    views = read_dev_views(order.run, len(rows), handover.input)
+    disturbed = [pooled(seen_by(runtime, list(view))[0], handover.pooling) for view in views]
     _, learned = seen_by(runtime, letterboxed(fitted, handover.input, title="fit split"))
     scores = pooled(logits, handover.pooling)
-    operating = freeze(scores, rows, handover)
+    every = np.concatenate([scores, *disturbed])
+    operating = freeze(every, rows * (1 + len(views)), handover, 1 + len(views))
     threshold = operating.point.threshold
     return operating, freeze_uncertainty(
-        scores, embeddings, rows, operating.calibration, threshold, learned_from=learned
+        scores, embeddings, rows, operating.calibration, threshold, calibrated_on=every, learned_from=learned
     )
 
 

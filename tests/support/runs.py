@@ -74,7 +74,9 @@ def run(tmp_path_factory: pytest.TempPathFactory) -> Run:
     net = pretrained()
     labels = ["benign"] * IMAGES
     for _ in range(2):  # first to hear what the network says, then with labels that agree with it
-        rows = [Row(path, label, path.stem, None, {}) for path, label in zip(paths, labels, strict=True)]
+        rows = [
+            Row(path, label, path.stem, None, {"image": path.name}) for path, label in zip(paths, labels, strict=True)
+        ]
         split = Split(rows[::2], rows[1::2], {}, {"phantom:manifest.csv": "0" * 64})
         handover = hand_over(net, _recipe(), recipe_path, split, roots, folder)
         scores = pooled(predict(load_network(folder)[0], shown), handover.pooling)
