@@ -13,7 +13,6 @@ from pathlib import Path
 from typing import Any
 
 import msgspec
-import numpy as np
 
 from sono_models import __version__, bundle
 from sono_models.errors import BadBundle, BadConfig, Refused
@@ -172,11 +171,10 @@ def _operating(order: Order, handover: Handover, models: Mapping[str, bytes]) ->
     disturbed = [pooled(seen_by(runtime, list(view))[0], handover.pooling) for view in views]
     _, learned = seen_by(runtime, letterboxed(fitted, handover.input, title="fit split"))
     scores = pooled(logits, handover.pooling)
-    every = np.concatenate([scores, *disturbed])
-    operating = freeze(every, rows * (1 + len(views)), handover, 1 + len(views))
+    operating = freeze(scores, rows, handover, disturbed)
     threshold = operating.point.threshold
     return operating, freeze_uncertainty(
-        scores, embeddings, rows, operating.calibration, threshold, calibrated_on=every, learned_from=learned
+        scores, embeddings, rows, operating.calibration, threshold, disturbed=disturbed, learned_from=learned
     )
 
 

@@ -44,23 +44,22 @@ def freeze_uncertainty(
     calibration: Mapping[str, Calibration],
     threshold: float,
     *,
-    calibrated_on: Scores | None = None,
+    disturbed: Sequence[Scores] = (),
     learned_from: NDArray[np.floating] | None = None,
 ) -> Uncertainty:
     """Of the dev split: pooled int8 scores (n, 2) before calibration, embeddings (n, d), and their rows.
 
-    `calibration` is keyed by the labels in the order of the maps; `calibrated_on` (k n, 2) are the scores that it was
-    fitted on, the rows k times over, where they are more than `scores_raw`; `learned_from` (m, d) are embeddings of
-    pictures that were trained on, without which the dev split's own stand for them.
+    `calibration` is keyed by the labels in the order of the maps; `disturbed` (n, 2) are the scores of the
+    same rows that it was fitted on beside `scores_raw`; `learned_from` (m, d) are embeddings of pictures that were
+    trained on, without which the dev split's own stand for them.
     """
     labels = tuple(calibration)
     truth = np.array([row.label == labels[MALIGNANT] for row in rows])
     map_of = calibration[labels[MALIGNANT]]
     malignant = calibrated(scores_raw[:, MALIGNANT], map_of)
-    fitted = scores_raw if calibrated_on is None else calibrated_on
-    copies = len(fitted) // len(rows)
+    every, copies = np.concatenate([scores_raw, *disturbed]), 1 + len(disturbed)
     groups = [row.group for row in rows] * copies
-    band = calibration_band(fitted[:, MALIGNANT], np.tile(truth, copies), groups, map_of)
+    band = calibration_band(every[:, MALIGNANT], np.tile(truth, copies), groups, map_of)
     learned = None
     far = np.zeros(len(rows), np.bool_)
     if embeddings is not None:

@@ -62,14 +62,16 @@ def test_few_positives_are_held_to_a_plain_share() -> None:
     assert found.dev["sens"] >= 0.95
 
 
-def test_copies_of_a_picture_are_no_more_pictures() -> None:
+def test_disturbed_views_temper_the_calibration_and_leave_the_threshold_to_the_pictures_as_they_are() -> None:
     scores, rows = dev(60)
     handover: Any = SimpleNamespace(labels=LABELS)
-    once, thrice = freeze(scores, rows, handover), freeze(np.tile(scores, (3, 1)), rows * 3, handover, 3)
-    assert thrice.point.threshold == pytest.approx(once.point.threshold, abs=2e-3)
-    assert thrice.point.sensitivity_lower_bound == pytest.approx(once.point.sensitivity_lower_bound, abs=1e-3)
-    assert thrice.dev["images"] == once.dev["images"] == len(rows)
-    assert thrice.point.frozen_on.endswith("as they are and in 2 disturbed views")
+    noise = np.random.default_rng(2).normal(0, 3, scores.shape)
+    views = [1 / (1 + np.exp(-(np.log(scores / (1 - scores)) + noise)))]
+    once, tempered = freeze(scores, rows, handover), freeze(scores, rows, handover, views)
+    assert tempered.calibration["malignant"].slope < once.calibration["malignant"].slope
+    assert tempered.dev["sens"] == pytest.approx(once.dev["sens"])
+    assert tempered.dev["spec"] == pytest.approx(once.dev["spec"], abs=0.02)
+    assert tempered.dev["disturbed_views"] == 1
 
 
 def test_none_missed_is_no_proof_and_patients_fall_together() -> None:
