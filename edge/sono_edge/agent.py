@@ -8,7 +8,7 @@ import queue
 import threading
 import time
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -17,14 +17,17 @@ import msgspec
 
 from sono_edge.alerts import Provenance, alert, alert_name
 from sono_edge.capture import Capture
-from sono_edge.decide import Event
+from sono_edge.decide import Event, Track
 from sono_edge.gates import Gate, Quality
-from sono_edge.meter import Meter, Strip
+from sono_edge.meter import Intervals, Meter, Strip
 from sono_edge.pipeline import Judged, Pipeline
 from sono_edge.recorder import AlertWriter
-from sono_edge.scene import AlertLine, Scene, State, Viewer
+from sono_edge.scan.sight import AlertStep, Begin, End, KeepNow, NoScans, Scans, Sight
+from sono_edge.scene import AlertLine, Saliency, Scene, State, Viewer, plain
+from sono_edge.view import presses
 from sono_edge.view.presses import Press, Seen, SetAI
-from sono_models.messages import LatencyMs, Vitals, rfc3339
+from sono_models.messages import LatencyMs, SeenReason, Vitals, rfc3339
+from sono_models.saliency import MALIGNANT
 
 log = logging.getLogger(__name__)
 
@@ -44,6 +47,7 @@ class Parts:
     commands: queue.SimpleQueue[Press]
     told: Provenance
     view_url: str = ""
+    scans: Scans = field(default_factory=NoScans)
     clock: Callable[[], float] = time.monotonic
 
 
@@ -60,6 +64,7 @@ class Agent:
         """Wall and CPU time of the loop, all threads of the process, once it has ended."""
         self.parts = parts
         self._strip = Strip()
+        self._intervals = Intervals(parts.told.interval)
         self._lines: tuple[AlertLine, ...] = ()
         self._vitals_s = 0.0
         self._latency_ms = LatencyMs(0.0, 0.0, 0.0)
@@ -82,9 +87,9 @@ class Agent:
             judged = parts.pipeline.step(frame)
             now = parts.clock()
             self._count(judged, now)
+            parts.scans.offer(_sight(judged, parts.pipeline.memory.track))
             self._record(judged.decision.events, judged.quality, (now - frame.arrived_s) * 1e3)
-            judging = judged.reading is not None and judged.quality.gate is Gate.PASS
-            self._strip.add(judged.decision.attention if judging else float("nan"), now)
+            self._strip.add(judged.decision.attention if _judging(judged) else float("nan"), now)
             parts.viewer.show(self._scene(judged, now))
             self._last = judged
         self._beat()
@@ -144,17 +149,23 @@ class Agent:
             except queue.Empty:
                 return
             match command:
-                case Seen():
-                    self._acknowledge()
+                case Seen(reason=reason):
+                    self._acknowledge(reason)
                 case SetAI(on=on):
                     log.info("AI switched %s on the page", "on" if on else "off")
                     self.parts.pipeline.ai_on = on
+                case presses.Capture():
+                    self.parts.scans.order(KeepNow())
+                case presses.StartScan(token=token):
+                    self.parts.scans.order(Begin(token or ""))
+                case presses.EndScan(impression=impression):
+                    self.parts.scans.order(End(impression))
 
-    def _acknowledge(self) -> None:
+    def _acknowledge(self, reason: SeenReason) -> None:
         if self._last is None:
             return
         events = self.parts.pipeline.acknowledge(self._last.frame.captured_s)
-        self._record(events, self._last.quality, None)
+        self._record(events, self._last.quality, None, reason)
 
     def _count(self, judged: Judged, now: float) -> None:
         if judged.reused:
@@ -166,10 +177,15 @@ class Agent:
         else:
             self.meter.paused += 1
 
-    def _record(self, events: tuple[Event, ...], quality: Quality, decision_ms: float | None) -> None:
+    def _record(
+        self, events: tuple[Event, ...], quality: Quality, decision_ms: float | None, reason: SeenReason = ""
+    ) -> None:
         for event in events:
-            self.parts.writer.put(alert(event, quality, self.parts.told, decision_ms=decision_ms))
-            self._lines = _with_event(self._lines, event, alert_name(self.parts.told.run, event.track.number))
+            name, track = alert_name(self.parts.told.run, event.track.number), event.track
+            self.parts.writer.put(alert(event, quality, self.parts.told, decision_ms=decision_ms, reason=reason))
+            step = AlertStep(name, event.kind, event.captured_s, track.score.value, track.seen, reason)
+            self.parts.scans.tell(step)
+            self._lines = _with_event(self._lines, event, name)
             self.recorded += 1
             self.meter.alerts_raised += event.kind == "raised"
 
@@ -185,6 +201,8 @@ class Agent:
 
     def _scene(self, judged: Judged, now: float) -> Scene:
         frame, decision = judged.frame, judged.decision
+        judging = _judging(judged)
+        lo, hi = self._intervals.around(decision.attention) if judging else (None, None)
         return replace(
             self._blank(now),
             frame_index=frame.index,
@@ -192,9 +210,13 @@ class Agent:
             arrived_s=frame.arrived_s,
             picture=frame.picture,
             state=decision.state,
-            reason=decision.reason,
+            reason=plain(decision.reason),
             attention=decision.attention,
+            attention_lo=lo,
+            attention_hi=hi,
             box=decision.box,
+            quality=judged.quality.value,
+            saliency=_saliency(judged) if judging else None,
         )
 
     def _blank(self, now: float) -> Scene:
@@ -215,6 +237,7 @@ class Agent:
             frames_dropped=parts.capture.dropped,
             outbox_depth=parts.writer.depth,
             uplink=parts.writer.trouble,
+            recording=parts.scans.trouble,
             bundle=parts.told.shown,
             runtime=parts.told.model.runtime,
             source=parts.told.source,
@@ -231,6 +254,31 @@ class Agent:
             vitals = self.vitals()
             self._latency_ms = vitals.latency_ms
             self.parts.writer.put_vitals(vitals)
+
+
+def _judging(judged: Judged) -> bool:
+    return judged.reading is not None and judged.quality.gate is Gate.PASS
+
+
+def _saliency(judged: Judged) -> Saliency | None:
+    """A reference, nothing is computed: most pictures are never held."""
+    return None if judged.reading is None else Saliency(judged.reading.saliency[MALIGNANT], judged.placement)
+
+
+def _sight(judged: Judged, track: Track | None) -> Sight:
+    """What the scan is told of a frame."""
+    decision = judged.decision
+    return Sight(
+        judged.frame.captured_s,
+        decision.state,
+        decision.reason,
+        judged.quality.value,
+        decision.attention,
+        track.number if track else 0,
+        decision.box,
+        judged.frame.picture,
+        judged.reading,
+    )
 
 
 def _with_event(lines: tuple[AlertLine, ...], event: Event, name: str) -> tuple[AlertLine, ...]:

@@ -11,7 +11,7 @@ from sono_edge.frames import SourceKind
 from sono_edge.gates import Quality
 from sono_models.bundle import Bundle
 from sono_models.inputs import Box
-from sono_models.messages import Alert, Interval, ModelUsed, Support, Timings
+from sono_models.messages import Alert, Interval, ModelUsed, SeenReason, Support, Timings
 from sono_models.runtime import Runtime
 from sono_models.saliency import Calibration
 from sono_models.uncertainty import Uncertainty
@@ -59,8 +59,18 @@ def alert_name(run: str, track: int) -> str:
     return f"{run}-{track}"
 
 
-def alert(event: Event, quality: Quality, told: Provenance, *, decision_ms: float | None = None) -> Alert:
-    """`decision_ms`: capture to decision of the frame that made the event; None where there is no clock."""
+def alert(
+    event: Event,
+    quality: Quality,
+    told: Provenance,
+    *,
+    decision_ms: float | None = None,
+    reason: SeenReason = "",
+) -> Alert:
+    """`decision_ms`: capture to decision of the frame that made the event; None where there is no clock.
+
+    `reason`: why it was acknowledged, where that was said.
+    """
     track = event.track
     return Alert(
         kind=event.kind,
@@ -80,6 +90,7 @@ def alert(event: Event, quality: Quality, told: Provenance, *, decision_ms: floa
             None if decision_ms is None else round(decision_ms, 2),
         ),
         acknowledgement="seen" if track.seen else "none",
+        reason=reason,
         suppressed=event.folded,
         source=told.source,
     )

@@ -18,6 +18,10 @@ from sono_edge.capture import Capture
 from sono_edge.config import AgentConfig, Model
 from sono_edge.pipeline import Pipeline
 from sono_edge.recorder import AlertWriter
+from sono_edge.scan.sight import NoScans, Scans
+from sono_edge.scan.store import Store
+from sono_edge.scan.summary import System
+from sono_edge.scan.writer import Means, ScanWriter
 from sono_edge.scene import Scene, Viewer
 from sono_edge.site_profile import under_profile
 from sono_edge.sources import open_source
@@ -44,6 +48,13 @@ def _verified(chosen: Model, site: str) -> tuple[Pipeline, ModelUsed, str]:
     return Pipeline(verified_reader(bundle, runtime), bundle.manifest), model_used(bundle, runtime), profile
 
 
+def _scan_means(config: AgentConfig, pipeline: Pipeline, told: Provenance) -> Means:
+    heads = pipeline.manifest.heads
+    system = System(told.shown, heads.sweep if heads else None, told.interval)
+    store = Store(config.state.scans, config.scan.quota_mb)
+    return Means(store, pipeline.reader.spec, system, config.scan.preroll_s)
+
+
 def _settle() -> None:
     """What start-up made stays for life: keep the collector from walking it again in the middle of a frame.
 
@@ -63,15 +74,19 @@ def running(config: AgentConfig, *, loop: bool = False) -> Iterator[Agent]:
     told = Provenance(secrets.token_hex(4), source.kind, model, profile, pipeline.interval)
     with ExitStack() as stack:
         viewer: Viewer = Nobody()
+        scans: Scans = NoScans()
+        shelf: ScanWriter | None = None
+        if config.scan.enabled:
+            scans = shelf = stack.enter_context(ScanWriter(_scan_means(config, pipeline, told)))
         commands: queue.SimpleQueue[Press] = queue.SimpleQueue()
         url = ""
         if config.view.enabled:
             from sono_edge.view.server import View  # noqa: PLC0415  (0.1 s that a board without a page saves)
 
-            view = stack.enter_context(View(config.view.host, config.view.port, config.view.token or None))
+            view = stack.enter_context(View(config.view.host, config.view.port, config.view.token or None, scans=shelf))
             viewer, commands, url = view, view.commands, view.url
         writer = stack.enter_context(AlertWriter(config.state.outbox, config.device.site, config.device.id))
         capture = stack.enter_context(Capture(source, loop=loop))
-        parts = Parts(capture, pipeline, writer, viewer, commands, told, url)
+        parts = Parts(capture, pipeline, writer, viewer, commands, told, url, scans)
         _settle()
         yield Agent(parts)

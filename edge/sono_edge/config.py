@@ -98,6 +98,20 @@ class StateFolder(Section, frozen=True):
     def outbox(self) -> Path:
         return Path(self.folder) / "outbox.sqlite"
 
+    @property
+    def scans(self) -> Path:
+        return Path(self.folder) / "scans"
+
+
+class Scan(Section, frozen=True):
+    """What a scan leaves on this device's disk."""
+
+    enabled: bool = True
+    quota_mb: Annotated[int, msgspec.Meta(ge=10, le=1_000_000)] = 2000
+    """The oldest scan whose alerts were acknowledged makes room first."""
+    preroll_s: Annotated[float, msgspec.Meta(ge=0, le=15)] = 5.0
+    """Seconds before an alert or a manual capture that are kept as a clip; 0 keeps none."""
+
 
 class Uplink(Section, frozen=True):
     window: Window = 16
@@ -115,6 +129,7 @@ class AgentConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     view: View = View()
     broker: Broker = Broker()
     state: StateFolder = StateFolder()
+    scan: Scan = Scan()
     uplink: Uplink = Uplink()
 
 

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import threading
 from collections import deque
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 from sono_models.messages import LatencyMs
 
 RECENT = 900
 RATE_OVER_S = 2.0
+INTERVAL_STEPS = 200
+"""Half a per cent: finer than the page's bar can show."""
 
 
 def percentile(values: Sequence[float], share: float) -> float:
@@ -68,6 +70,21 @@ class Meter:
     def latency(self) -> LatencyMs:
         ordered = sorted(self._latencies_ms)
         return LatencyMs(*(round(percentile(ordered, share), 2) for share in (0.5, 0.95, 0.99)))
+
+
+class Intervals:
+    """The interval of every score the bar can show, worked out once: a frame only looks it up."""
+
+    def __init__(self, interval: Callable[[float], tuple[float, float]] | None) -> None:
+        steps = [step / INTERVAL_STEPS for step in range(INTERVAL_STEPS + 1)]
+        self._known = [interval(step) for step in steps] if interval else []
+
+    def around(self, score: float) -> tuple[float, float] | tuple[None, None]:
+        """(lo, hi), which hold the score; (None, None) where nothing is known."""
+        if not self._known:
+            return None, None
+        low, high = self._known[round(score * INTERVAL_STEPS)]
+        return min(low, score), max(high, score)
 
 
 class Strip:

@@ -47,6 +47,10 @@ class Judged:
     """None where nothing was scored: gated before inference, or AI off. NOT_BREAST is known only after it."""
     reused: bool
     decision: Decision
+    seen: Observation
+    """What the law was given: with it and the frames before, the decision can be made again."""
+    placement: Placement
+    """Where the picture lies in the model's input, and so in the reading's maps."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,6 +74,7 @@ class Pipeline:
         self.ai_on = True
         self.memory = Memory()
         self.reader = reader
+        self.manifest = manifest
         self._law, self._gates = manifest.law, manifest.gates
         self.not_breast = _not_breast(manifest)
         self.threshold = manifest.law.t_hi
@@ -117,7 +122,7 @@ class Pipeline:
             thin=seen.thin if seen else "",
         )
         self.memory, decision = step(self._law, self.memory, observation)
-        return Judged(looked.frame, quality, reading, looked.reused, decision)
+        return Judged(looked.frame, quality, reading, looked.reused, decision, observation, looked.placement)
 
     def _understand(self, reading: Reading) -> Understood:
         not_breast = self.not_breast(reading) if self.not_breast else None

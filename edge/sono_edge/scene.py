@@ -6,7 +6,12 @@ from dataclasses import dataclass, field
 from enum import Enum
 from typing import Protocol
 
-from sono_models.inputs import Box, Grey
+import numpy as np
+from numpy.typing import NDArray
+
+from sono_models.inputs import Box, Grey, Placement
+
+_PLAINER = {"benign and malignant signs both stand out": "signs of two kinds stand out at once"}
 
 
 class State(Enum):
@@ -32,6 +37,20 @@ class State(Enum):
     GATED_NOT_BREAST = "Not breast, AI paused"
     AI_OFF = "AI is off"
     DEGRADED = "AI not running"
+
+
+def plain(reason: str) -> str:
+    """A reason in words that may stand on the page: it names no finding."""
+    return _PLAINER.get(reason, reason)
+
+
+@dataclass(frozen=True, slots=True)
+class Saliency:
+    """Where the model looked in the scene's own picture, for one who holds it."""
+
+    map: NDArray[np.float32]
+    """(rows, columns), probabilities, in the model's input."""
+    placement: Placement
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,6 +87,8 @@ class Scene:
     outbox_depth: int = 0
     uplink: str = ""
     """What stands in the way of alerts, in words; empty when nothing does."""
+    recording: str = ""
+    """What keeps captures off the disk, in words; empty when nothing does."""
     bundle: str = ""
     runtime: str = ""
     source: str = ""
@@ -76,6 +97,13 @@ class Scene:
     """The attention of the last 10 s, oldest first, 10 values a second; NaN while paused."""
     threshold: float | None = None
     """Where on the attention's scale the law begins to look closer (t_hi); None marks nothing."""
+    attention_lo: float | None = None
+    attention_hi: float | None = None
+    """The 95 % interval of `attention`; None while paused, or from a bundle that does not know it."""
+    quality: float | None = None
+    """Of the picture, 0 to 1; None without one."""
+    saliency: Saliency | None = None
+    """None where this picture was not scored."""
 
 
 class Viewer(Protocol):

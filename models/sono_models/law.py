@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import msgspec
+
+from sono_models.errors import BadConfig
 
 
 class AlertLaw(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -59,3 +63,15 @@ class Gates(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     0: not looked for, as where the pictures are stills with their measurements burned in."""
     not_breast: float = 0.5
     """Probability, from the network, above which the picture is not the bundle's organ."""
+
+
+def read_law(path: Path) -> AlertLaw:
+    """A law as `sono bench alerts --choose` writes it. Raises BadConfig for another file, or one that cannot be."""
+    again = "Name what `sono bench alerts --choose` wrote"
+    try:
+        law = msgspec.json.decode(path.read_bytes(), type=AlertLaw)
+    except (OSError, msgspec.DecodeError) as error:
+        raise BadConfig(str(path), f"not an alert law ({error})", again) from error
+    if not (0.0 < law.t_lo <= law.t_hi < 1.0 and 1 <= law.m <= law.n):
+        raise BadConfig(str(path), "its thresholds or counts of frames make no sense", again)
+    return law

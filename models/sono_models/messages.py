@@ -16,6 +16,8 @@ from sono_models.inputs import Box
 
 IDENTIFIER = re.compile(r"[A-Za-z0-9_-]{1,64}")
 Topic = Literal["alert", "ack", "state", "health"]
+SeenReason = Literal["", "looked-again", "known-finding", "artefact", "other"]
+"""Why an alert was acknowledged, where the sonographer said so: one of a short list, never free text."""
 
 
 class Interval(msgspec.Struct, frozen=True):
@@ -67,6 +69,7 @@ class Alert(msgspec.Struct, frozen=True):
     model: ModelUsed
     timings: Timings
     acknowledgement: Literal["none", "seen"] = "none"
+    reason: SeenReason = ""
     suppressed: int = 0
     """Candidates that the limit of alerts a minute folded into this one."""
     source: str = ""

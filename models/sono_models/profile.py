@@ -195,7 +195,7 @@ def apply(manifest: Manifest, profile: Profile) -> Manifest:
     _same_bundle(manifest, profile)
     _known_labels(manifest, profile)
     point = profile.point
-    law = _changed_law(manifest.law, profile)
+    law = _changed_law(manifest, profile)
     calibration = {
         **manifest.calibration,
         **{label: Calibration(scaling.slope, scaling.offset) for label, scaling in profile.calibration.items()},
@@ -259,12 +259,25 @@ def _known_labels(manifest: Manifest, profile: Profile) -> None:
             raise BadProfile(f"profile {profile.name}", reason, _REMAKE)
 
 
-def _changed_law(law: AlertLaw, profile: Profile) -> AlertLaw:
+def _changed_law(manifest: Manifest, profile: Profile) -> AlertLaw:
+    law = manifest.law
     changed = _changed(law, profile.law)
     if changed.m > changed.n:
         raise BadProfile(f"profile {profile.name}", f"law: {changed.m} of {changed.n} frames", "m must not exceed n")
-    threshold = profile.point.threshold
-    return msgspec.structs.replace(changed, t_hi=threshold, t_lo=round(threshold * law.t_lo / law.t_hi, 4))
+    t_hi = _moved(law.t_hi, manifest, profile.point)
+    return msgspec.structs.replace(changed, t_hi=t_hi, t_lo=round(t_hi * law.t_lo / law.t_hi, 4))
+
+
+def _moved(t_hi: float, manifest: Manifest, point: Point) -> float:
+    """The law's threshold as far from the site's operating point, in logits, as it was from the bundle's.
+
+    Within the limits of a site's own threshold, so that it neither alerts always nor never.
+    """
+    own = next((one.threshold for one in manifest.operating_points if one.label == point.label), t_hi)
+    if own == t_hi:
+        return point.threshold
+    odds = point.threshold / (1 - point.threshold) * (t_hi / (1 - t_hi)) / (own / (1 - own))
+    return min(max(round(odds / (1 + odds), 4), 0.005), 0.995)
 
 
 def _changed(old: _Rules, change: LawChange | GatesChange) -> _Rules:

@@ -144,6 +144,9 @@ def pack(
         list[str] | None,
         typer.Option("--bound", help="FILE.KEY>=LIMIT or <=: a figure of the evidence this release must meet."),
     ] = None,
+    law: Annotated[
+        Path | None, typer.Option("--law", help="The alert law that `sono bench alerts --choose` wrote.")
+    ] = None,
     *,
     as_json: JsonOption = False,
 ) -> None:
@@ -162,6 +165,7 @@ def pack(
         licenses or LICENSES,
         tuple(evidence or ()),
         tuple(bound or ()),
+        law,
     )
     made = pack_bundle(order)
     (point,) = made.manifest.operating_points

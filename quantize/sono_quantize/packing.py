@@ -7,7 +7,7 @@ import json
 import re
 import subprocess
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
@@ -18,7 +18,7 @@ from sono_models import __version__, bundle
 from sono_models.errors import BadBundle, BadConfig, Refused
 from sono_models.handover import DEV, FIT, Handover, read_dev_views, read_handover, read_rows
 from sono_models.heads import Heads, LearntHeads
-from sono_models.law import Gates
+from sono_models.law import Gates, read_law
 from sono_models.manifest import Bound, FileEntry, Manifest, Provenance
 from sono_models.reader import verified_reader
 from sono_models.runtime import MODEL_FILE, RUNTIMES, open_runtime
@@ -58,6 +58,8 @@ class Order:
     licenses: Path = LICENSES
     evidence: Sequence[Path] = ()
     bounds: Sequence[str] = ()
+    law: Path | None = None
+    """The alert law that was chosen on dev sweeps; without one it starts from the operating point."""
 
 
 def pack_bundle(order: Order) -> bundle.Bundle:
@@ -70,6 +72,8 @@ def pack_bundle(order: Order) -> bundle.Bundle:
     envelope = tuple(read_bound(text, evidence) for text in order.bounds)
     _refuse_unmet(envelope)
     operating, uncertainty = _operating(order, handover, models)
+    if order.law is not None:
+        operating = replace(operating, law=read_law(order.law))
     files = {
         **models,
         bundle.GOLDEN: archive(_frames(order, handover), models),

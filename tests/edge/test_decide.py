@@ -109,6 +109,94 @@ def test_the_same_frames_give_the_same_answer(stream: list[Observation]) -> None
     assert play(stream) == play(stream)
 
 
+PASSING = (State.SCANNING, State.CANDIDATE, State.CANT_SAY, State.ALERT, State.HELD, State.COOLDOWN)
+
+
+def paused(frame: Observation) -> bool:
+    return frame.quality.gate is not Gate.PASS or frame.frozen or not frame.ai_on
+
+
+@given(observations)
+@settings(max_examples=200, deadline=None)
+def test_a_paused_frame_says_that_it_is_and_no_other_does(stream: list[Observation]) -> None:
+    _, decisions, _ = play(stream)
+    for frame, decision in zip(stream, decisions, strict=True):
+        assert (decision.state not in PASSING) == paused(frame)
+        assert decision.attention == 0.0 or not paused(frame)
+
+
+@given(observations)
+@settings(max_examples=200, deadline=None)
+def test_no_track_is_raised_while_another_stands(stream: list[Observation]) -> None:
+    standing = 0
+    _, _, events = play(stream)
+    for event in events:
+        if event.kind == "raised":
+            assert standing == 0
+            standing = event.track.number
+        assert event.track.number == standing
+        if event.kind == "cleared":
+            standing = 0
+
+
+@given(observations)
+@settings(max_examples=200, deadline=None)
+def test_every_state_has_an_exit(stream: list[Observation]) -> None:
+    """Whatever was seen before, plain frames without evidence lead back to SCANNING, and strong ones to an alert."""
+    calm = int((LAW.clear_s + LAW.shown_s) * FPS) + LAW.n + 2
+    rested = [*stream, *frames(0.0, calm)]
+    memory, decisions, _ = play(rested)
+    assert decisions[-1].state is State.SCANNING
+    assert memory.track is None
+    wait_s = max(LAW.cooldown_s, 60.0)
+    for index in range(LAW.m + 1):
+        at_s = len(rested) / FPS + wait_s + index / FPS
+        memory, decision = step(LAW, memory, Observation(at_s, PASS, 0.9, HERE))
+    assert decision.state is State.ALERT
+
+
+@given(observations, st.data())
+@settings(max_examples=100, deadline=None)
+def test_a_stream_cut_anywhere_goes_on_as_if_it_were_whole(stream: list[Observation], data: st.DataObject) -> None:
+    """The memory is all there is: replay from any frame on gives the same list."""
+    whole, decisions, _ = play(stream)
+    cut = data.draw(st.integers(0, len(stream)))
+    memory, _, _ = play(stream[:cut])
+    rest: list[Decision] = []
+    for index, frame in enumerate(stream[cut:], start=cut):
+        memory, decision = step(LAW, memory, replace(frame, captured_s=index / FPS))
+        rest.append(decision)
+    assert (memory, rest) == (whole, decisions[cut:])
+
+
+@given(observations)
+@settings(max_examples=200, deadline=None)
+def test_a_gate_lets_no_evidence_through_to_the_next_frame(stream: list[Observation]) -> None:
+    """An alert rests only on fresh frames that passed since the last gate."""
+    _, decisions, _ = play(stream)
+    since = 0
+    for frame, decision in zip(stream, decisions, strict=True):
+        if frame.quality.gate is not Gate.PASS or not frame.ai_on:
+            since = 0
+        elif frame.fresh and not frame.frozen:
+            since += 1
+        assert since >= LAW.m or not any(event.kind == "raised" for event in decision.events)
+
+
+@given(observations, st.lists(st.integers(0, 399), max_size=8))
+@settings(max_examples=100, deadline=None)
+def test_seen_never_ends_an_alert_nor_raises_another(stream: list[Observation], presses: list[int]) -> None:
+    memory, pressed = Memory(), []
+    for index, frame in enumerate(stream):
+        memory, decision = step(LAW, memory, replace(frame, captured_s=index / FPS))
+        pressed += [event for event in decision.events if event.kind in {"raised", "cleared"}]
+        if index in presses:
+            memory, _ = acknowledge(LAW, memory, index / FPS)
+    _, _, events = play(stream)
+    alone = [event for event in events if event.kind in {"raised", "cleared"}]
+    assert [(one.kind, one.captured_s) for one in pressed] == [(one.kind, one.captured_s) for one in alone]
+
+
 def test_five_frames_above_raise_nothing_and_the_sixth_does() -> None:
     _, decisions, events = play(frames(0.9, 6))
     assert kinds(events) == ["raised"]

@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import ast
+import inspect
 import math
 import re
+import struct
 import threading
 import time
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from types import ModuleType
 
 import cv2
 import httpx
@@ -15,15 +19,18 @@ import msgspec
 import numpy as np
 import pytest
 
-from sono_edge.scene import AlertLine, State
+from sono_edge import gates
+from sono_edge.meter import Intervals
+from sono_edge.scene import AlertLine, Saliency, State, plain
 from sono_edge.view import Press, Seen, SetAI, View
 from sono_edge.view.door import Asked, Door, Verdict, host_of, is_loopback
 from sono_edge.view.live import WATCHERS_MOST
-from sono_edge.view.record import overlay
+from sono_edge.view.record import overlay, to_jpeg
 from sono_edge.view.routes import PRESSES_MOST, read_page
 from sono_edge.view.stage import Stage
 from sono_models.errors import BadConfig
-from sono_models.inputs import Box
+from sono_models.inputs import Box, Placement
+from sono_models.uncertainty import REASONS
 from tests.support.scenes import PATIENCE_S, Stream, scene
 
 TOKEN = "a-token-of-some-length"
@@ -123,6 +130,36 @@ def test_every_state_and_number_has_json() -> None:
     for state in State:
         values = overlay(scene(state=state, strip=(math.nan,) * 100), 1)
         assert msgspec.json.decode(msgspec.json.encode(values))["strip"] == [None] * 100
+
+
+def test_a_held_picture_comes_with_its_own_saliency() -> None:
+    now = [5.0]
+    spot = np.linspace(0, 1, 6, dtype=np.float32).reshape(2, 3)
+    with View(port=0, clock=lambda: now[0]) as view, httpx.Client(base_url=view.url) as browser:
+        view.show(scene(1, picture=NOISE))
+        assert browser.get("/held").status_code == 404, "not scored"
+        view.show(replace(scene(2, picture=NOISE), saliency=Saliency(spot, Placement(0.0, 0.125, 1.0, 0.75))))
+        view.show(scene(3, picture=NOISE))
+        body = browser.get("/held").content
+        (length,) = struct.unpack(">I", body[:4])
+        held = msgspec.json.decode(body[4 : 4 + length])
+        assert (held["frame"], held["rows"], held["columns"]) == (2, 2, 3)
+        assert held["map"] == [0, 51, 102, 153, 204, 255]
+        assert held["place"] == [0.0, 0.125, 1.0, 0.75]
+        assert body[8 + length :] == to_jpeg(NOISE)
+        assert browser.get("/clock").json() == {"now_s": 5.0}
+        now[0] = 7.0
+        assert browser.get("/held").status_code == 404, "that is not what the one who holds saw"
+
+
+def test_a_score_has_its_interval_without_work() -> None:
+    known = Intervals(lambda score: (score / 2, min(1.0, score * 1.5)))
+    assert known.around(0.5) == (0.25, 0.75)
+    low, high = known.around(0.0024)
+    assert low is not None
+    assert high is not None
+    assert low <= 0.0024 <= high
+    assert Intervals(None).around(0.5) == (None, None)
 
 
 # No browser holds up the frame path
@@ -284,6 +321,23 @@ def test_the_token_opens_and_leaves_the_address() -> None:
             assert browser.get("/healthz").json()["viewers"] == 0
 
 
+def test_who_is_refused_is_one_line_in_the_log(caplog: pytest.LogCaptureFixture) -> None:
+    with View(port=0, token=TOKEN) as view, Stream(port_of(view)) as stranger:
+        view.show(scene(picture=NOISE))
+        assert stranger.status == 401
+        for _ in range(3):
+            assert httpx.get(f"http://127.0.0.1:{port_of(view)}/live?token=wrong").status_code == 401
+        assert view.viewers == 0
+    said = [line.getMessage() for line in caplog.records if line.levelname == "WARNING"]
+    assert said == ["view: a visitor was refused (locked)"]
+
+
+def test_the_language_stays_when_the_token_goes() -> None:
+    with View(port=0, token=TOKEN) as view:
+        assert httpx.get(f"{view.url}&lang=de").headers["location"] == "/?lang=de"
+        assert httpx.get(f"{view.url}&lang=//evil").headers["location"] == "/"
+
+
 def test_bound_wider_there_is_always_a_token() -> None:
     assert "?token=" in View("0.0.0.0").url
     assert View("0.0.0.0").url != View("0.0.0.0").url
@@ -354,6 +408,47 @@ def test_hosts(header: str, local: bool) -> None:
 
 # The page
 
+FORBIDDEN = (
+    r"cancer|malign|benign|tumou?r|bi-?rads|suspicious|diagnos|"
+    r"krebs|karzinom|carcinom|bösartig|gutartig|verdächtig|befund"
+)
+
+
+def strings() -> dict[str, str]:
+    """What stands between `const xx = {` and its `};` in the page's file of words, by language."""
+    text = read_page()["strings.js"].body.decode()
+    return {
+        found[1]: found[2] for found in re.finditer(r"^const (\w\w) = \{\n(.*?)^\};", text, re.MULTILINE | re.DOTALL)
+    }
+
+
+def test_every_language_has_every_word() -> None:
+    keys = {name: re.findall(r"^ +(\"[^\"]+\"|\w+): ", body, re.MULTILINE) for name, body in strings().items()}
+    assert set(keys) == {"en", "de"}
+    assert keys["en"] == keys["de"]
+    assert len(keys["en"]) > 90
+
+
+def test_the_page_has_the_words_of_every_state_and_reason() -> None:
+    english, german = strings()["en"], strings()["de"]
+    for state in State:
+        assert f'    {state.name}: "{state.value}",' in english
+    why_not = [plain(words.partition(": ")[2]) for words in REASONS]
+    for reason in (*spoken_by(gates), *why_not):
+        assert f'    "{reason}": ' in english, reason
+        assert f'    "{reason}": ' in german, reason
+        assert not re.search(FORBIDDEN, reason, re.IGNORECASE)
+
+
+def spoken_by(module: ModuleType) -> list[str]:
+    """The sentences of a module that are no docstrings and need no filling in."""
+    tree = ast.parse(inspect.getsource(module))
+    silent = {id(node.value) for node in ast.walk(tree) if isinstance(node, ast.Expr)}
+    silent |= {id(part) for node in ast.walk(tree) if isinstance(node, ast.JoinedStr) for part in node.values}
+    constants = [node for node in ast.walk(tree) if isinstance(node, ast.Constant) and id(node) not in silent]
+    said = [node.value for node in constants if isinstance(node.value, str) and " " in node.value.strip()]
+    return [words for words in said if words != "no contact: whole probe"]  # the page takes that one apart
+
 
 def test_answers_carry_the_headers_of_a_closed_page(browser: httpx.Client) -> None:
     for path in ("/", "/static/style.css", "/static/nothing.js", "/healthz"):
@@ -385,6 +480,6 @@ def test_health_tells_whether_scenes_come() -> None:
 
 def test_the_page_diagnoses_nothing_and_fetches_nothing_from_elsewhere() -> None:
     text = "\n".join([*(asset.body.decode() for asset in read_page().values()), *(state.value for state in State)])
-    assert not re.search(r"cancer|malign|benign|tumou?r|bi-?rads|suspicious|diagnos", text, re.IGNORECASE)
+    assert not re.search(FORBIDDEN, text, re.IGNORECASE)
     assert set(re.findall(r"https?://[^\s\"']+", text)) <= {"http://www.w3.org/2000/svg"}
     assert "Research prototype, not a medical device" in text

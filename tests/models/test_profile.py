@@ -151,8 +151,9 @@ def test_another_bundle_is_refused(change: dict[str, str]) -> None:
 def test_the_profile_changes_what_it_names_and_nothing_else() -> None:
     law, gates = LawChange(per_minute=2), GatesChange(contact_grey=12.0)
     changed = apply(MANIFEST, msgspec.structs.replace(PROFILE, law=law, gates=gates))
-    assert changed.law == msgspec.structs.replace(MANIFEST.law, t_hi=0.42, t_lo=changed.law.t_lo, per_minute=2)
-    assert changed.law.t_lo / 0.42 == pytest.approx(MANIFEST.law.t_lo / MANIFEST.law.t_hi, abs=1e-3)
+    t_hi, t_lo = changed.law.t_hi, changed.law.t_lo
+    assert changed.law == msgspec.structs.replace(MANIFEST.law, t_hi=t_hi, t_lo=t_lo, per_minute=2)
+    assert t_lo / t_hi == pytest.approx(MANIFEST.law.t_lo / MANIFEST.law.t_hi, abs=1e-3)
     assert changed.gates == msgspec.structs.replace(MANIFEST.gates, contact_grey=12.0)
     assert (changed.calibration["malignant"].slope, changed.calibration["malignant"].offset) == (0.9, -0.4)
     assert changed.calibration["benign"] == MANIFEST.calibration["benign"]
@@ -163,6 +164,21 @@ def test_the_profile_changes_what_it_names_and_nothing_else() -> None:
     named = ("law", "gates", "calibration", "operating_points", "uncertainty")
     kept = {name: getattr(MANIFEST, name) for name in named}
     assert msgspec.structs.replace(changed, **kept) == MANIFEST
+
+
+def test_the_law_stays_as_far_from_the_operating_point_as_it_was() -> None:
+    (own,) = MANIFEST.operating_points
+
+    def moved(t_hi: float) -> float:
+        law = msgspec.structs.replace(MANIFEST.law, t_hi=t_hi, t_lo=t_hi / 2)
+        return apply(msgspec.structs.replace(MANIFEST, law=law), PROFILE).law.t_hi
+
+    def odds(share: float) -> float:
+        return share / (1 - share)
+
+    assert moved(own.threshold) == PROFILE.point.threshold == 0.42
+    assert odds(moved(0.6)) / odds(0.42) == pytest.approx(odds(0.6) / odds(own.threshold), rel=0.01)
+    assert moved(0.9999) == 0.995
 
 
 def test_a_label_that_the_bundle_lacks_is_refused() -> None:

@@ -13,6 +13,7 @@ import pytest
 from sono_models import bundle
 from sono_models.errors import BadConfig, Refused
 from sono_models.heads import Heads, LearntHeads
+from sono_models.law import AlertLaw
 from sono_models.reader import golden_difference
 from sono_models.runtime import RUNTIMES
 from sono_quantize.packing import Order, pack_bundle, read_bound
@@ -44,6 +45,14 @@ def test_a_packed_bundle_reads_back_whole(order: Order, run: Run, quantized: Qua
         assert golden_difference(again, again.runtime(name)) == 0.0
     (bound,) = manifest.envelope
     assert bound.met()
+
+
+def test_a_law_that_was_chosen_on_sweeps_is_packed_as_it_is(order: Order, tmp_path: Path) -> None:
+    chosen = AlertLaw(t_hi=0.61, t_lo=0.3, m=5, n=8)
+    (tmp_path / "law.json").write_bytes(msgspec.json.encode(chosen))
+    manifest = pack_bundle(replace(order, law=tmp_path / "law.json")).manifest
+    assert manifest.law == chosen
+    assert manifest.operating_points[0].threshold != chosen.t_hi
 
 
 def test_packing_again_gives_the_same_bytes(order: Order) -> None:

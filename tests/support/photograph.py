@@ -18,6 +18,7 @@ from selenium.webdriver.support.wait import WebDriverWait
 
 from sono_edge.scene import State
 from tests.support.browser import chromium
+from tests.support.page import emulate
 
 SETTLE_S = 1.2
 
@@ -29,6 +30,7 @@ def photograph(path: Path) -> None:
             assert running.stdout is not None
             url = json.loads(running.stdout.readline())["view_url"]
             with chromium(Path(folder) / "profile") as chrome:
+                emulate(chrome, prefers_color_scheme="dark")
                 chrome.get(url)
                 words = State.ALERT.value
                 WebDriverWait(chrome, 60, 0.05).until(lambda page: words in page.find_element(By.TAG_NAME, "body").text)

@@ -58,7 +58,8 @@ def test_alerts_of_the_phantom_are_committed_on_the_other_side() -> None:
     assert totals["alerts_raised"] >= 1
     assert totals["alerts_committed"] == totals["alerts_raised"]
     judged = totals["frames_scored"] + totals["frames_reused"] + totals["frames_paused"]
-    assert judged + totals["frames_dropped"] == totals["frames_in"]
+    in_flight = totals["frames_in"] - judged - totals["frames_dropped"]
+    assert 0 <= in_flight <= 1  # one may lie in the slot when the time is up
 
 
 @pytest.mark.usefixtures("no_child_left")

@@ -2,24 +2,20 @@
 
 from __future__ import annotations
 
-import base64
-import math
-import threading
-from collections.abc import Iterator
 from queue import Empty
-from typing import Any, Self
+from typing import Any
 
 import cv2
 import numpy as np
 import pytest
 from selenium.webdriver.common import keys
-from selenium.webdriver.support import wait as waits
 
-from sono_edge.phantom import PhantomFrame, sweep
-from sono_edge.scene import AlertLine, Scene, State
+from sono_edge.phantom import PhantomFrame
+from sono_edge.scene import Scene, State
 from sono_edge.view import Seen, SetAI, View
 from sono_edge.view.record import to_jpeg
-from tests.support.browser import BROWSER, DRIVER, SCREEN, chromium
+from tests.support.browser import BROWSER, DRIVER, SCREEN
+from tests.support.page import Feed, pixels, pointing, severe, text_of, wait_for_words
 from tests.support.scenes import PATIENCE_S, scene
 
 pytestmark = [
@@ -27,96 +23,6 @@ pytestmark = [
     pytest.mark.skipif(not (BROWSER and DRIVER), reason="needs Debian's chromium and chromium-driver"),
 ]
 TICK_PX = 2
-
-CONTRASTS = """
-const light = ([r, g, b]) => [r, g, b].map((c) => c / 255)
-  .map((c) => (c <= 0.03928 ? c / 12.92 : ((c + 0.055) / 1.055) ** 2.4))
-  .reduce((sum, c, i) => sum + c * [0.2126, 0.7152, 0.0722][i], 0);
-const rgba = (css) => { const n = css.match(/[\\d.]+/g).map(Number); return n.length < 4 ? [...n, 1] : n; };
-const ground = (e) => { for (; e; e = e.parentElement) {
-  const c = rgba(getComputedStyle(e).backgroundColor); if (c[3] === 1) return c; } return [0, 0, 0, 1]; };
-return [...document.querySelectorAll("body *")]
-  .filter((e) => e.checkVisibility() && [...e.childNodes].some((n) => n.nodeType === 3 && n.data.trim()))
-  .map((e) => { const [a, b] = [light(rgba(getComputedStyle(e).color)), light(ground(e))];
-    return [e.id || e.tagName, e.textContent, (Math.max(a, b) + 0.05) / (Math.min(a, b) + 0.05)]; });
-"""
-OVERFLOWS = """
-return [...document.querySelectorAll(".rail, .rail *, .band *")].filter((e) => e.checkVisibility())
-  .filter((e) => (e.clientWidth && e.scrollWidth > e.clientWidth + 1) || e.getBoundingClientRect().bottom > innerHeight)
-  .map((e) => e.id || e.className);
-"""
-
-
-class Feed:
-    """A thread that shows one scene 30 times a second, as the agent would; `now` may be changed, None pauses."""
-
-    def __init__(self, view: View, now: Scene) -> None:
-        self.now: Scene | None = now
-        self._view = view
-        self._stop = threading.Event()
-        self._thread = threading.Thread(target=self._run, name="feed")
-
-    def __enter__(self) -> Self:
-        self._thread.start()
-        return self
-
-    def __exit__(self, *exc: object) -> None:
-        self._stop.set()
-        self._thread.join()
-
-    def _run(self) -> None:
-        while not self._stop.wait(1 / 30):
-            if self.now is not None:
-                self._view.show(self.now)
-
-
-@pytest.fixture(scope="module")
-def browser(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Any]:
-    with chromium(tmp_path_factory.mktemp("profile")) as driver:
-        yield driver
-
-
-@pytest.fixture(scope="module")
-def found() -> PhantomFrame:
-    """A phantom frame with a lesion well in view."""
-    frames = [frame for frame in sweep(seconds=4) if frame.lesions]
-    return max(frames, key=lambda frame: frame.lesions[0].box.area())
-
-
-@pytest.fixture
-def view(browser: Any) -> Iterator[View]:
-    browser.get_log("browser")
-    with View(port=0, token="a-token-of-some-length") as opened:
-        yield opened
-        browser.get("about:blank")  # a page whose view goes reports it
-
-
-def pointing(found: PhantomFrame) -> Scene:
-    line = AlertLine("d/1/7", 99.0, 0.8, seen=False, active=True)
-    box = found.lesions[0].box
-    return scene(picture=found.picture, state=State.ALERT, reason="6 of the last 9", box=box, alerts=(line,))
-
-
-def wait_for_words(browser: Any, text: str) -> None:
-    waits.WebDriverWait(browser, PATIENCE_S, 0.05).until(lambda b: text_of(b, "words") == text)
-
-
-def text_of(browser: Any, identity: str) -> str:
-    text: str = browser.execute_script("return document.getElementById(arguments[0]).textContent", identity)
-    return text
-
-
-def pixels(browser: Any, canvas: str) -> np.ndarray[Any, np.dtype[np.uint8]]:
-    """All pixels of a canvas, (height, width, 4): blue, green, red, alpha."""
-    url: str = browser.execute_script("return document.getElementById(arguments[0]).toDataURL()", canvas)
-    png = np.frombuffer(base64.b64decode(url.partition(",")[2]), np.uint8)
-    decoded = cv2.imdecode(png, cv2.IMREAD_UNCHANGED)
-    assert decoded is not None
-    return np.asarray(decoded, np.uint8)
-
-
-def severe(browser: Any) -> list[str]:
-    return [entry["message"] for entry in browser.get_log("browser") if entry["level"] == "SEVERE"]
 
 
 def test_the_page_shows_state_picture_and_ticks(browser: Any, view: View, found: PhantomFrame) -> None:
@@ -177,7 +83,7 @@ def test_the_space_bar_is_seen_wherever_the_focus_is(browser: Any, view: View, f
         assert view.commands.get(timeout=PATIENCE_S) == SetAI(on=False)
         feed.now = scene(picture=found.picture, state=State.AI_OFF)
         wait_for_words(browser, "AI is off")
-        assert not browser.find_element("id", "seen").is_enabled()
+        assert browser.find_element("id", "seen").get_attribute("data-idle") == "true"
         browser.find_element("tag name", "body").send_keys(keys.Keys.SPACE)
         browser.find_element("id", "ai").click()
         assert view.commands.get(timeout=PATIENCE_S) == SetAI(on=True)
@@ -212,28 +118,3 @@ def test_a_device_that_goes_and_comes_back(browser: Any, found: PhantomFrame) ->
         view.__enter__()
         wait_for_words(browser, "Scanning")
     browser.get_log("browser")  # the losses above are the browser's to report
-
-
-@pytest.mark.parametrize("size", [(1280, 800), (1920, 1080)])
-def test_every_state_can_be_read(browser: Any, view: View, found: PhantomFrame, size: tuple[int, int]) -> None:
-    lines = tuple(AlertLine(f"d/1/{i}", 100.0 - i * 20, 0.8, seen=i > 1, active=i == 0) for i in range(5))
-    with Feed(view, pointing(found)) as feed:
-        screen = {**SCREEN, "width": size[0], "height": size[1]}
-        browser.execute_cdp_cmd("Emulation.setDeviceMetricsOverride", screen)
-        browser.get(view.url)
-        for state in State:
-            reason = "" if state is State.SCANNING else "Left third of the probe has no contact"
-            strip = (0.3,) * 50 + (math.nan,) * 50
-            uplink = "The broker does not answer: alerts wait on this device"
-            feed.now = scene(
-                picture=found.picture, state=state, reason=reason, alerts=lines, strip=strip, uplink=uplink
-            )
-            wait_for_words(browser, state.value)
-            dim = [text for text in browser.execute_script(CONTRASTS) if text[2] < 7]
-            assert dim == [], state
-            assert browser.execute_script(OVERFLOWS) == [], state
-        for button in ("seen", "ai"):
-            millimetres_15 = 15 / 25.4 * math.hypot(*size) / 10
-            assert min(browser.find_element("id", button).size.values()) >= millimetres_15
-        assert severe(browser) == []
-    browser.execute_cdp_cmd("Emulation.setDeviceMetricsOverride", SCREEN)

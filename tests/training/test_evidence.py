@@ -22,7 +22,7 @@ from sono_models.reader import Reader
 from sono_models.runtime import RUNTIMES
 from sono_models.scoring import auroc, ece
 from sono_models.table import read_grey
-from sono_training.evidence import curves, openings, subgroups
+from sono_training.evidence import alerts, curves, openings, subgroups
 from sono_training.evidence.check import check, different
 from sono_training.evidence.gallery import failures
 from sono_training.evidence.headline import headline
@@ -434,3 +434,47 @@ def test_plots_are_the_same_bytes_twice(made: Places, monkeypatch: pytest.Monkey
     assert not any(b"<dc:date>" in content for content in first.values())
     write_all(made, bundle, resamples=DRAWS)
     assert {path.name: path.read_bytes() for path in plots.glob("*.svg")} == first
+
+
+# The alert benchmark
+
+
+def alert_results() -> dict[str, object]:
+    within = {"value": 0.9, "lo": 0.8, "hi": 0.95}
+    none = {"value": None, "lo": None, "hi": None}
+    names = ("lesion_sensitivity", "false_per_min", "false_per_scan", "false_overlay_s_per_min", "fragmentation")
+    return {
+        "intervals": {**dict.fromkeys((*names, "toggles_per_lesion_s", "p95_ms"), within), "median_ms": none},
+        "fp_cut": 0.96,
+        "gated_alerts": 0,
+        "missed_alerts": 1,
+        "gated_share": 0.1,
+        "sweeps": 100,
+        "lesions": 99,
+        "minutes": 60.0,
+        "labels": ["malignant"],
+        "seed": 7,
+        "bundle": "breast-9.9.9",
+        "stills": {"lesion_stills": 47, "lesion_groups": 40, "free_stills": 90},
+        "law": {"t_hi": 0.6, "t_lo": 0.3, "m": 6, "n": 9, "clear_s": 0.7},
+        "curve": [{"false_per_min": x, "lesion_sensitivity": 0.8 + x / 10} for x in (1.0, 0.5, 0.1)],
+    }
+
+
+def test_alerts_have_a_section_where_they_were_measured_and_else_none() -> None:
+    assert alerts.section(None) == ""
+    told = alerts.section(alert_results())
+    assert "| lesions found | ≥ 0.95 | ≥ 0.9 | 0.900 (0.800 to 0.950) | at least |" in told
+    assert "| median time to the first alert, ms | ≤ 400 | ≤ 800 | - | not measured |" in told
+    assert "| alerts from gated frames | ≤ 0 | ≤ 0 | 0 | goal |" in told
+    assert told.endswith("\n\n")
+    with pytest.raises(BadManifest, match="lacks 'law'"):
+        alerts.section({"intervals": {}})
+
+
+@pytest.mark.train
+def test_the_alert_burden_curve_is_the_same_bytes_twice(tmp_path: Path) -> None:
+    """Needs matplotlib."""
+    for name in ("one.svg", "two.svg"):
+        alerts.draw(alert_results(), tmp_path / name)
+    assert (tmp_path / "one.svg").read_bytes() == (tmp_path / "two.svg").read_bytes()

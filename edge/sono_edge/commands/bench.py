@@ -114,6 +114,67 @@ def gates(
     _print(run(read(bundle or default_path()), runtime, rows, cine=cine, lung=lung, seed=seed), as_json=as_json)
 
 
+@app.command()
+def alerts(
+    images: Annotated[
+        list[Path] | None, typer.Option("--images", help="A table of stills, with image,label,mask; may be repeated.")
+    ] = None,
+    where: Annotated[
+        list[str] | None, typer.Option("--where", help="Only rows whose COLUMN=VALUE; may be given several times.")
+    ] = None,
+    groups: Annotated[Path | None, typer.Option("--groups", help="Only these groups or patients, one a line.")] = None,
+    *,
+    negatives: Annotated[
+        list[Path] | None, typer.Option("--negatives", help="A table of more stills for lesion-free scans.")
+    ] = None,
+    root: Annotated[
+        list[str] | None, typer.Option("--root", help="NAME=DIR, for tables whose images are NAME:PATH (dev.csv).")
+    ] = None,
+    label: Annotated[list[str] | None, typer.Option("--label", help="Which lesions must be found.")] = None,
+    sweeps: Annotated[int, typer.Option("--sweeps", help="So many lesion sweeps.", min=1)] = 100,
+    minutes: Annotated[float, typer.Option("--minutes", help="So long without a lesion.", min=0.5)] = 60.0,
+    seed: Annotated[int, typer.Option("--seed", help="Of the sweeps and what happens in them.", min=0)] = 7,
+    workers: Annotated[int, typer.Option("--workers", help="Processes that play sweeps.", min=1)] = 1,
+    out: Annotated[Path | None, typer.Option("--out", help="Write every sweep as a clip with its truth here.")] = None,
+    observations: Annotated[
+        Path | None, typer.Option("--observations", help="Write what was seen of every frame here, as .npz.")
+    ] = None,
+    again: Annotated[
+        Path | None, typer.Option("--again", help="Take what --observations wrote: no sweep, no inference.")
+    ] = None,
+    law: Annotated[Path | None, typer.Option("--law", help="A law as JSON, instead of the bundle's.")] = None,
+    choose: Annotated[
+        Path | None, typer.Option("--choose", help="Choose a law on these stills (dev, never held out); write it here.")
+    ] = None,
+    bundle: BundleOption = None,
+    runtime: RuntimeOption = "onnx",
+    as_json: JsonOption = False,
+) -> None:
+    """Simulated sweeps with and without a lesion through the real pipeline: lesions found, false alerts, time."""
+    from sono_edge.bench.alerts_command import Order, run
+
+    order = Order(
+        tuple(images or ()),
+        tuple(where or ()),
+        groups,
+        tuple(negatives or ()),
+        tuple(root or ()),
+        tuple(label or ("malignant",)),
+        sweeps,
+        minutes,
+        seed,
+        workers,
+        out,
+        observations,
+        again,
+        law,
+        choose,
+    )
+    result = run(order, bundle, runtime)
+    _print(result, as_json=as_json)
+    raise typer.Exit(1 if result["gated_alerts"] else 0)
+
+
 def _print(result: dict[str, Any], *, as_json: bool) -> None:
     if as_json:
         print(json.dumps(result))

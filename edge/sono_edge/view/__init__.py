@@ -1,6 +1,6 @@
 """The live view: a page on this machine that shows the newest scene and brings back what was pressed."""
 
-from sono_edge.view.presses import Press, Seen, SetAI
+from sono_edge.view.presses import Capture, EndScan, Press, Seen, SetAI, StartScan
 from sono_edge.view.server import View
 
-__all__ = ["Press", "Seen", "SetAI", "View"]
+__all__ = ["Capture", "EndScan", "Press", "Seen", "SetAI", "StartScan", "View"]

@@ -4,7 +4,11 @@ from __future__ import annotations
 
 import hashlib
 import hmac
-from collections.abc import Iterable
+import logging
+import math
+import re
+import time
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from enum import Enum
 from http.cookies import CookieError, SimpleCookie
@@ -14,8 +18,13 @@ from urllib.parse import parse_qs, urlsplit
 from starlette.responses import PlainTextResponse, RedirectResponse, Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
+logger = logging.getLogger(__name__)
+
+REFUSED_EVERY_S = 60.0
+"""One who keeps knocking is named in the log so often, not each time."""
 OWN_HEADER = "x-sono-view"
 """A page of another origin cannot send it without being asked first, and is not answered (CORS)."""
+LANGUAGE = re.compile("[a-z]{2}")
 POLICY = (
     b"default-src 'none'",
     b"script-src 'self'",
@@ -94,8 +103,9 @@ class Door:
 class Guard:
     """The door in front of an ASGI application, and the headers on whatever comes out of it."""
 
-    def __init__(self, app: ASGIApp, door: Door) -> None:
-        self._app, self._door = app, door
+    def __init__(self, app: ASGIApp, door: Door, clock: Callable[[], float] = time.monotonic) -> None:
+        self._app, self._door, self._clock = app, door, clock
+        self._refused_s = -math.inf
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         async def send_guarded(message: Message) -> None:
@@ -104,18 +114,28 @@ class Guard:
             await send(message)
 
         verdict = self._door.judge(read_asked(scope))
-        app = self._app if verdict is Verdict.WELCOME else self._answer(verdict)
+        app = self._app if verdict is Verdict.WELCOME else self._answer(verdict, scope["query_string"])
         await app(scope, receive, send_guarded)
 
-    def _answer(self, verdict: Verdict) -> Response:
+    def _answer(self, verdict: Verdict, query: bytes) -> Response:
         if verdict is Verdict.FIRST_VISIT:
-            welcome = RedirectResponse("/", 303)
+            language = parse_qs(query.decode("latin-1")).get("lang", [""])[0]
+            welcome = RedirectResponse(f"/?lang={language}" if LANGUAGE.fullmatch(language) else "/", 303)
             # Lax, since a strict cookie is withheld when the address was opened from another page.
             welcome.set_cookie(self._door.cookie_name, self._door.cookie_value, httponly=True, samesite="lax")
             return welcome
+        self._note_refusal(verdict)
         if verdict is Verdict.LOCKED:
             return PlainTextResponse(verdict.value + "\n", 401, {"www-authenticate": "Bearer"})
         return PlainTextResponse(verdict.value + "\n", 403)
+
+    def _note_refusal(self, verdict: Verdict) -> None:
+        again = self._clock() - self._refused_s < REFUSED_EVERY_S
+        logger.log(
+            logging.DEBUG if again else logging.WARNING, "view: a visitor was refused (%s)", verdict.name.lower()
+        )
+        if not again:
+            self._refused_s = self._clock()
 
 
 def read_asked(scope: Scope) -> Asked:

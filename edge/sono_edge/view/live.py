@@ -15,7 +15,10 @@ BEAT_S = 0.5
 """Without a new scene a browser hears at least this often that the device lives."""
 SPACING_S = 0.03
 """Scenes to one browser are at least this far apart: a little under 1/30 s, so that 30 fps pass whole."""
-WATCHERS_MOST = 8
+WATCHERS_MOST = 24
+WHOLE_MOST = 8
+"""So many pages get every scene; who comes while they are there gets fewer, so that 24 cost little more than 8."""
+SPARE_SPACING_S = 0.1
 
 START: Message = {
     "type": "http.response.start",
@@ -39,7 +42,8 @@ class Live:
             await refusal(scope, receive, send)
             return
         self._stage.watchers += 1
-        pump = asyncio.create_task(self._pump(send))
+        spacing_s = SPACING_S if self._stage.watchers <= WHOLE_MOST else SPARE_SPACING_S
+        pump = asyncio.create_task(self._pump(send, spacing_s))
         gone = asyncio.create_task(_gone(receive))
         try:
             await asyncio.wait((pump, gone), return_when=asyncio.FIRST_COMPLETED)
@@ -61,7 +65,7 @@ class Live:
             return PlainTextResponse(f"{WATCHERS_MOST} pages are open already: close one.\n", 503)
         return None
 
-    async def _pump(self, send: Send) -> None:
+    async def _pump(self, send: Send, spacing_s: float) -> None:
         await send(START)
         now = asyncio.get_running_loop().time
         number = 0
@@ -74,7 +78,7 @@ class Live:
                 continue
             number = shown.number
             await send(_body(self._stage.record(shown)))
-            await asyncio.sleep(max(0.0, SPACING_S - (now() - started_s)))
+            await asyncio.sleep(max(0.0, spacing_s - (now() - started_s)))
 
 
 def _body(record: bytes) -> Message:

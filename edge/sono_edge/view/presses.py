@@ -3,7 +3,15 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TypeAlias
+from typing import Annotated, TypeAlias
+
+import msgspec
+
+from sono_models.messages import SeenReason
+
+Token = Annotated[str, msgspec.Meta(pattern="^[A-Za-z0-9_-]{1,64}$")]
+"""An exam's opaque number: only the hospital's side can tell whose it is."""
+Impression = Annotated[int, msgspec.Meta(ge=1, le=5)]
 
 
 @dataclass(frozen=True, slots=True)
@@ -11,6 +19,7 @@ class Seen:
     """Somebody has looked at this alert; None: at whatever the page points to now."""
 
     alert: str | None
+    reason: SeenReason = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -20,4 +29,23 @@ class SetAI:
     on: bool
 
 
-Press: TypeAlias = Seen | SetAI
+@dataclass(frozen=True, slots=True)
+class Capture:
+    """Somebody wants this picture kept, and the seconds before it."""
+
+
+@dataclass(frozen=True, slots=True)
+class StartScan:
+    """A scan begins, for the exam of this token where there is one."""
+
+    token: Token | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class EndScan:
+    """The scan ends; `impression` is the category that the reader entered, then or later."""
+
+    impression: Impression | None = None
+
+
+Press: TypeAlias = Seen | SetAI | Capture | StartScan | EndScan

@@ -7,13 +7,14 @@ from __future__ import annotations
 
 import math
 import struct
+from dataclasses import astuple
 from typing import Any
 
 import cv2
 import msgspec
 import numpy as np
 
-from sono_edge.scene import Scene
+from sono_edge.scene import Saliency, Scene
 from sono_models.inputs import Grey
 
 JPEG_QUALITY = 90
@@ -31,6 +32,20 @@ def beat_record(age_s: float | None) -> bytes:
     return pack({"kind": "beat", "age_s": age_s}, b"")
 
 
+def held_record(picture: Grey, frame: int, saliency: Saliency) -> bytes:
+    """A picture with its saliency, 0 to 255, row by row; `place` is (x0, y0, width, height) of the picture in it."""
+    rows, columns = saliency.map.shape
+    values = {
+        "kind": "held",
+        "frame": frame,
+        "rows": rows,
+        "columns": columns,
+        "map": np.rint(saliency.map * 255.0).astype(np.uint8).ravel().tolist(),
+        "place": astuple(saliency.placement),
+    }
+    return pack(values, to_jpeg(picture))
+
+
 def overlay(scene: Scene, number: int) -> dict[str, Any]:
     """All of a scene but its picture, in plain values; the score of a paused model is None, never 0."""
     box = scene.box
@@ -42,6 +57,10 @@ def overlay(scene: Scene, number: int) -> dict[str, Any]:
         "words": scene.state.value,
         "reason": scene.reason,
         "attention": scene.attention,
+        "attention_lo": scene.attention_lo,
+        "attention_hi": scene.attention_hi,
+        "quality": scene.quality,
+        "arrived_s": scene.arrived_s,
         "threshold": scene.threshold,
         "box": None if box is None else (box.x0, box.y0, box.x1, box.y1),
         "alerts": [
@@ -59,6 +78,7 @@ def overlay(scene: Scene, number: int) -> dict[str, Any]:
         "dropped": scene.frames_dropped,
         "outbox_depth": scene.outbox_depth,
         "uplink": scene.uplink,
+        "recording": scene.recording,
         "bundle": scene.bundle,
         "runtime": scene.runtime,
         "source": scene.source,

@@ -1,4 +1,7 @@
-"""What the view answers: the page and its files, the stream, what was pressed, and whether it is well."""
+"""What the view answers: the page and its files, the stream, what was pressed, and whether it is well.
+
+The routes of scans and captures stand in `scans.py`.
+"""
 
 from __future__ import annotations
 
@@ -14,7 +17,8 @@ from starlette.responses import PlainTextResponse, Response
 from starlette.routing import Route
 
 from sono_edge.view.live import Live
-from sono_edge.view.presses import Press, Seen, SetAI
+from sono_edge.view.presses import Capture, EndScan, Press, Seen, SetAI, StartScan
+from sono_edge.view.scans import Shelf, scan_routes
 from sono_edge.view.stage import Stage
 
 MEDIA = {
@@ -58,8 +62,8 @@ def read_page() -> dict[str, Asset]:
     return {name: Asset((folder / name).read_bytes(), media) for name, media in named if media}
 
 
-def build_app(stage: Stage, presses: SimpleQueue[Press], live: Live) -> Starlette:
-    """The routes, without the door."""
+def build_app(stage: Stage, presses: SimpleQueue[Press], live: Live, shelf: Shelf | None = None) -> Starlette:
+    """The routes, without the door; `shelf` is None where nothing is recorded."""
     page = read_page()
 
     async def index(_: Request) -> Response:
@@ -68,6 +72,15 @@ def build_app(stage: Stage, presses: SimpleQueue[Press], live: Live) -> Starlett
     async def static(request: Request) -> Response:
         asset = page.get(request.path_params["name"])
         return PlainTextResponse("No such file.\n", 404) if asset is None else asset.response()
+
+    async def held(_: Request) -> Response:
+        record = stage.held()
+        if record is None:
+            return PlainTextResponse("No picture was scored just now.\n", 404)
+        return Response(record, media_type="application/octet-stream")
+
+    async def clock(_: Request) -> Response:
+        return Response(msgspec.json.encode({"now_s": stage.now_s()}), media_type="application/json")
 
     async def healthz(_: Request) -> Response:
         shown, age_s = stage.newest, stage.age_s()
@@ -80,9 +93,15 @@ def build_app(stage: Stage, presses: SimpleQueue[Press], live: Live) -> Starlett
             Route("/", index),
             Route("/static/{name}", static),
             Route("/live", live),
+            Route("/held", held),
+            Route("/clock", clock),
             Route("/healthz", healthz),
             Route("/seen", _press(Seen, presses), methods=["POST"]),
             Route("/ai", _press(SetAI, presses), methods=["POST"]),
+            Route("/capture", _press(Capture, presses), methods=["POST"]),
+            Route("/scan/start", _press(StartScan, presses), methods=["POST"]),
+            Route("/scan/end", _press(EndScan, presses), methods=["POST"]),
+            *scan_routes(shelf),
         ]
     )
 
@@ -95,7 +114,7 @@ def _press(kind: type[Press], presses: SimpleQueue[Press]) -> Callable[[Request]
         if body is None:
             return PlainTextResponse(f"More than {BODY_MOST} bytes.\n", 413)
         try:
-            press: Press = msgspec.json.decode(body, type=kind)
+            press: Press = msgspec.json.decode(body or b"{}", type=kind)
         except msgspec.DecodeError as error:
             return PlainTextResponse(f"Not a press: {error}.\n", 400)
         if presses.qsize() >= PRESSES_MOST:

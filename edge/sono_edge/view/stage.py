@@ -9,7 +9,10 @@ from contextlib import suppress
 from dataclasses import dataclass
 
 from sono_edge.scene import Scene
-from sono_edge.view.record import scene_record
+from sono_edge.view.record import held_record, scene_record
+
+HELD_MOST_S = 1.0
+"""A picture that was scored longer ago is not what one who holds it saw."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,6 +36,8 @@ class Stage:
         self._bell = asyncio.Event()
         self._rung = False
         self._encoded = (0, b"")
+        self._scored: Shown | None = None
+        self._held = (0, b"")
 
     def attach(self, loop: asyncio.AbstractEventLoop | None) -> None:
         """Name the loop that waits for scenes; None when it is about to go."""
@@ -40,7 +45,9 @@ class Stage:
 
     def show(self, scene: Scene) -> None:
         """Swap the newest scene and return; the loop is woken once, however many scenes it is behind."""
-        self.newest = Shown(next(self._numbers), scene, self._clock())
+        self.newest = shown = Shown(next(self._numbers), scene, self._clock())
+        if scene.saliency is not None:
+            self._scored = shown
         if self._loop is None or not self.watchers or self._rung:
             return
         self._rung = True
@@ -65,6 +72,22 @@ class Stage:
         if self._encoded[0] != shown.number:
             self._encoded = (shown.number, scene_record(shown.scene, shown.number))
         return self._encoded[1]
+
+    def held(self) -> bytes | None:
+        """The newest scored picture with its saliency, encoded when asked for; None without one, or with an old one."""
+        shown = self._scored
+        if shown is None or self.now_s() - shown.at_s > HELD_MOST_S:
+            return None
+        scene = shown.scene
+        if scene.picture is None or scene.saliency is None:
+            return None
+        if self._held[0] != shown.number:
+            self._held = (shown.number, held_record(scene.picture, scene.frame_index, scene.saliency))
+        return self._held[1]
+
+    def now_s(self) -> float:
+        """The clock that scenes' `arrived_s` and `at_s` are on."""
+        return self._clock()
 
     def _ring(self) -> None:
         self._rung = False

@@ -12,7 +12,7 @@ from sono_models.errors import BadConfig
 from sono_models.resampling import RESAMPLES, SEED
 from sono_models.runtime import MODEL_FILE
 from sono_models.table import Row
-from sono_training.evidence import words
+from sono_training.evidence import alerts, words
 from sono_training.evidence.made import Evidence
 from sono_training.evidence.subgroups import Metadata
 from sono_training.evidence.tables import MANIFESTS
@@ -32,7 +32,7 @@ def filled(template: str, values: Mapping[str, str]) -> str:
 
 def readme(evidence: Evidence, openings: str) -> str:
     """models/evidence/README.md."""
-    return filled("readme.md", _figures(evidence) | {"openings": openings})
+    return filled("readme.md", _figures(evidence) | {"openings": openings, "alerts": alerts.section(evidence.alerts)})
 
 
 def model_card(evidence: Evidence, bundle: Bundle, openings: str) -> str:

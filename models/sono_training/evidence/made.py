@@ -46,6 +46,8 @@ class Evidence(msgspec.Struct, frozen=True):
     """sha256 of each result file."""
     bootstrap: dict[str, Any]
     subgroups: dict[str, list[Subgroup]] = {}
+    alerts: dict[str, Any] | None = None
+    """results/alerts.json as it lies."""
     schema: str = SCHEMA
 
     def published(self) -> list[tuple[Published, str]]:
@@ -63,6 +65,7 @@ def make(tables: Mapping[str, ScoreTable], folder: Path, weights: str, *, resamp
         tables={name: _source(table) for name, table in tables.items()},
         results={name: _sha256(folder / f"{name}.json") for name in FILES if name in results},
         bootstrap={"resamples": resamples, "seed": SEED, "unit": "patient (BUS-BRA), near-duplicate group (BUSI)"},
+        alerts=dict(results["alerts"]) if "alerts" in results else None,
     )
 
 

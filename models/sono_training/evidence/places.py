@@ -13,7 +13,7 @@ from sono_models.atomic import writing
 from sono_models.bundle import Bundle
 from sono_models.errors import BadManifest
 from sono_models.resampling import RESAMPLES
-from sono_training.evidence import cards, gallery, openings, style, subgroups, words
+from sono_training.evidence import alerts, cards, gallery, openings, style, subgroups, words
 from sono_training.evidence.headline import external, folds
 from sono_training.evidence.made import Evidence, make, released, to_json
 from sono_training.evidence.subgroups import Metadata, Subgroup
@@ -102,6 +102,8 @@ def _draw(evidence: Evidence, read: Read, bundle: Bundle, plots: Path) -> list[s
     from sono_training.evidence.plots import draw_all  # noqa: PLC0415  (a check draws nothing)
 
     draw_all(_panels(read.tables), evidence.subgroups, plots)
+    if evidence.alerts is not None:
+        alerts.draw(evidence.alerts, plots / alerts.PLOT)
     if not read.metadata:
         return ["the data are not there: no subgroups, no data card, no gallery"]
     absent: list[str] = []

@@ -4,6 +4,7 @@ robustness.json  `sono model robustness --json`
 gates.json       `sono bench gates --json`
 repeat.json      `sono bench repeat --json`
 arm.json         `make arm`
+alerts.json      `sono bench alerts --json`, on held-out stills: a section of its own, no row
 """
 
 from __future__ import annotations
@@ -18,7 +19,7 @@ from sono_models.errors import BadManifest
 
 UNCOUNTED = "not counted"
 """How the note of a figure begins that is shown but meets nothing."""
-FILES = ("robustness", "gates", "repeat", "arm")
+FILES = ("robustness", "gates", "repeat", "arm", "alerts")
 _NEXT = "Run the command that makes it again"
 
 

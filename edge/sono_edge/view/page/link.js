@@ -80,12 +80,12 @@ async function readOnce(onRecord) {
   }
 }
 
-// Sends a press; false when it did not arrive.
+// Sends a press; the answer's status, 0 when it did not arrive.
 export async function press(path, body) {
   try {
     const headers = { ...OWN_HEADER, "Content-Type": "application/json" };
-    return (await fetch(path, { method: "POST", headers, body: JSON.stringify(body) })).ok;
+    return (await fetch(path, { method: "POST", headers, body: JSON.stringify(body) })).status;
   } catch {
-    return false;
+    return 0;
   }
 }

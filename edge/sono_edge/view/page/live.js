@@ -1,16 +1,28 @@
 // The page: newest record in, picture, ticks and rail out. Nothing on it moves unless a new picture moved it.
 
+import { Captures } from "./captures.js";
+import { drawn, keepClock } from "./clock.js";
+import { Held, Pressed, Tap, listen } from "./hands.js";
+import { Hold } from "./hold.js";
 import { follow, press } from "./link.js";
 import { Picture } from "./picture.js";
 import { Rail } from "./rail.js";
 import { Settled, familyOf } from "./states.js";
-import { say, words } from "./strings.js";
+import { adviceFor, language, reasonIn, say, states, words } from "./strings.js";
+import { Theme } from "./theme.js";
+import { Tone } from "./tone.js";
 
 const STALE_MS = 1500; // without a drawn picture for this long the AI is not running
 const WATCH_MS = 200;
 
+document.documentElement.lang = language;
+
 const picture = new Picture(document.getElementById("picture"), document.getElementById("ticks"));
 const rail = new Rail();
+const hold = new Hold(picture);
+const captures = new Captures();
+const tone = new Tone();
+const theme = new Theme((now) => rail.theme(now));
 let settled = new Settled();
 
 let pending = null; // the newest record that is not drawn yet; an older one is forgotten
@@ -48,15 +60,23 @@ async function drawAll() {
 function draw(bitmap, values) {
   const nowMs = performance.now();
   const family = familyOf(values.state);
-  const state = settled.take({ family, words: values.words, reason: values.reason }, nowMs);
-  picture.draw(bitmap, values.box);
+  const state = settled.take({ family, words: states[values.state] ?? values.words, reason: whyOf(values) }, nowMs);
+  if (!hold.on) picture.draw(bitmap, values.box);
   rail.state(state);
-  rail.scene(values, family, nowMs);
+  rail.scene(values, family, nowMs, captures.available);
+  tone.hear(values.alerts);
+  if (bitmap !== null) drawn(values.arrived_s);
   scene = values;
   drawnMs = nowMs;
   if (!lost) return;
   lost = false;
   delete document.body.dataset.stale;
+}
+
+// Beside the state stands only what the line of advice does not say already.
+function whyOf({ state, reason }) {
+  if (!(state in states)) return words.unknownState;
+  return adviceFor(reason) === null ? reasonIn(reason) : "";
 }
 
 function watch() {
@@ -65,19 +85,21 @@ function watch() {
   if (!lost) {
     lost = true;
     settled = new Settled();
+    hold.set(false);
     picture.point(null);
     rail.blank();
     document.body.dataset.stale = "";
   }
-  rail.state({ family: "off", words: words.notRunning, reason: whyLost(silentMs / 1000) });
+  const seconds = Math.floor(silentMs / 1000);
+  rail.state({ family: "off", words: words.notRunning, reason: whyLost(seconds) });
   const veil = document.getElementById("veil-words");
-  veil.textContent = scene === null ? words.noPicture : say.lastPicture(silentMs / 1000);
+  veil.textContent = scene === null ? words.noPicture : say.lastPicture(seconds);
 }
 
-function whyLost(silentS) {
+function whyLost(seconds) {
   if (link.status === 401) return words.refused;
   if (!link.up) return words.noLink;
-  return scene === null ? words.noPicture : say.staleFor(silentS);
+  return scene === null ? words.noPicture : say.staleFor(seconds);
 }
 
 // One press is for one alert: the newest that is in view and not seen, else the newest not seen.
@@ -85,25 +107,34 @@ async function pressSeen() {
   const unseen = (scene?.alerts ?? []).filter((line) => !line.seen).sort((a, b) => a.ago_s - b.ago_s);
   if (lost || unseen.length === 0) return;
   const line = unseen.find((each) => each.active) ?? unseen[0];
-  if (!(await press("/seen", { alert: line.alert }))) rail.note(words.pressLost);
+  if ((await press("/seen", { alert: line.alert })) !== 204) rail.note(words.pressLost);
+}
+
+async function pressCapture() {
+  if (lost || scene === null) return;
+  const status = await press("/capture", {});
+  if (status === 404) rail.note(words.noCapture);
+  else rail.note(status >= 200 && status < 300 ? words.captured : words.pressLost);
 }
 
 async function pressAI() {
   if (lost || scene === null) return;
-  if (!(await press("/ai", { on: scene.state === "AI_OFF" }))) rail.note(words.pressLost);
+  if ((await press("/ai", { on: scene.state === "AI_OFF" })) !== 204) rail.note(words.pressLost);
 }
 
-// The space bar is always "Seen", wherever the focus is: a gloved hand must not turn the AI off by it.
-for (const kind of ["keydown", "keyup"]) {
-  document.addEventListener(kind, (event) => {
-    if (event.code !== "Space") return;
-    event.preventDefault();
-    if (kind === "keydown" && !event.repeat) void pressSeen();
-  });
+function turnTone() {
+  tone.toggle();
+  rail.tone(tone.on);
 }
-document.getElementById("seen").addEventListener("click", () => void pressSeen());
-document.getElementById("ai").addEventListener("click", () => void pressAI());
 
+listen({
+  seen: new Pressed({ short: () => void pressSeen(), long: () => void pressCapture() }),
+  ai: new Tap(() => void pressAI()),
+  hold: new Held((down) => hold.set(down && !lost)),
+  theme: new Tap(() => theme.toggle()),
+  tone: new Tap(turnTone),
+});
+keepClock();
 setInterval(watch, WATCH_MS);
 void follow(onRecord, (status) => {
   link = { up: false, status };

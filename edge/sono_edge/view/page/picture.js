@@ -1,8 +1,13 @@
-// The picture as it came, and over it, on a canvas of its own, the four corners where the model points.
+// The picture as it came, and over it, on a canvas of its own, the four corners where the model points; while a
+// picture is held, lines of equal saliency instead.
+
+import { contours, toPicture } from "./contours.js";
 
 const AROUND = 1.15; // the ticks' box over the lesion's
 const LINE = 2; // CSS pixels
 const HALO = 2; // CSS pixels of black on either side
+const LEVELS = [0.3, 0.6]; // of the map's peak
+const PEAK_LEAST = 0.02 * 255; // below it nothing stands out
 const INSET = 4; // CSS pixels that the ticks stay inside of the picture
 
 // Where a picture lies in a box of this size when it is shown whole (object-fit: contain).
@@ -27,11 +32,13 @@ export class Picture {
   #picture;
   #ticks;
   #box = null;
+  #lines = null;
+  #place = "";
 
   constructor(picture, ticks) {
     this.#picture = picture;
     this.#ticks = ticks;
-    new ResizeObserver(() => this.#drawTicks()).observe(ticks);
+    new ResizeObserver(() => this.#drawOver()).observe(ticks);
   }
 
   // `bitmap` null: there is no picture. `box` null: the model points nowhere.
@@ -48,22 +55,36 @@ export class Picture {
   }
 
   point(box) {
-    if (box === null && this.#box === null) return;
+    const place = JSON.stringify([box, this.#picture.width, this.#picture.height]);
+    if (this.#lines === null && place === this.#place) return; // what stands need not be drawn again
+    this.#place = place;
     this.#box = box;
-    this.#drawTicks();
+    this.#lines = null;
+    this.#drawOver();
   }
 
-  #drawTicks() {
+  // `held` as the device gives it: rows, columns, map (0 to 255), place. `bitmap` is the picture it belongs to.
+  hold(bitmap, held) {
+    this.draw(bitmap, null);
+    const peak = Math.max(...held.map);
+    const levels = peak < PEAK_LEAST ? [] : LEVELS.map((share) => share * peak);
+    const lines = levels.flatMap((level) => contours(held.map, held.rows, held.columns, level));
+    this.#lines = lines.map(toPicture(held.place));
+    this.#drawOver();
+  }
+
+  #drawOver() {
     const canvas = this.#ticks;
     const dots = window.devicePixelRatio || 1;
     const [width, height] = [canvas.clientWidth, canvas.clientHeight];
     canvas.width = Math.round(width * dots);
     canvas.height = Math.round(height * dots);
-    if (this.#box === null || width === 0 || height === 0) return;
+    if ((this.#box === null && this.#lines === null) || width === 0 || height === 0) return;
     const pen = canvas.getContext("2d");
     pen.scale(dots, dots);
     const shown = contain(this.#picture.width, this.#picture.height, width, height);
-    strokeCorners(pen, around(this.#box, shown));
+    if (this.#lines === null) strokeCorners(pen, around(this.#box, shown));
+    else strokeLines(pen, this.#lines, shown);
   }
 }
 
@@ -81,9 +102,27 @@ function strokeCorners(pen, { left, top, right, bottom }) {
     corners.lineTo(Math.round(x), Math.round(y + dy));
   }
   pen.lineCap = "square";
+  stroke(pen, corners);
+}
+
+function strokeLines(pen, lines, { x, y, width, height }) {
+  const path = new Path2D();
+  for (const [x0, y0, x1, y1] of lines) {
+    path.moveTo(x + x0 * width, y + y0 * height);
+    path.lineTo(x + x1 * width, y + y1 * height);
+  }
+  const inside = new Path2D();
+  inside.rect(x, y, width, height);
+  pen.clip(inside);
+  pen.lineCap = "round";
+  stroke(pen, path);
+}
+
+// White with black on either side: to be seen on any grey.
+function stroke(pen, path) {
   for (const [colour, width] of [["#000", LINE + 2 * HALO], ["#fff", LINE]]) {
     pen.strokeStyle = colour;
     pen.lineWidth = width;
-    pen.stroke(corners);
+    pen.stroke(path);
   }
 }

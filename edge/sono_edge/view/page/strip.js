@@ -6,10 +6,17 @@ export class Strip {
   #canvas;
   #colours;
   #paused;
+  #drawn = "";
 
   constructor(canvas) {
     this.#canvas = canvas;
-    const style = getComputedStyle(canvas);
+    this.recolour();
+  }
+
+  // The theme has changed.
+  recolour() {
+    this.#drawn = "";
+    const style = getComputedStyle(this.#canvas);
     this.#colours = {
       low: style.getPropertyValue("--level"),
       high: style.getPropertyValue("--warm"),
@@ -20,6 +27,9 @@ export class Strip {
 
   // `values` are 0 to 1, null while the AI was paused; there may be fewer than 10 s of them.
   draw(values, threshold) {
+    const drawn = `${threshold} ${values.join()}`;
+    if (drawn === this.#drawn) return; // it changes ten times a second, pictures come more often
+    this.#drawn = drawn;
     const canvas = this.#canvas;
     const dots = window.devicePixelRatio || 1;
     const [width, height] = [canvas.clientWidth, canvas.clientHeight];

@@ -1,0 +1,68 @@
+"""A scan's folder onto a mounted drive: all of it or nothing, and the scan stays where it was either way."""
+
+from __future__ import annotations
+
+import errno
+import os
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+
+from sono_edge.scan.records import ScanRecord
+from sono_edge.scan.store import read_record
+from sono_models.errors import BadConfig, DiskFull, Stopped
+
+Copy = Callable[[Path, Path], None]
+
+
+def scans_of(folder: Path) -> tuple[ScanRecord, ...]:
+    """The scans under a device's folder, newest first; read only, so it may be done while the agent runs."""
+    if not folder.is_dir():
+        return ()
+    found = (read_record(path) for path in sorted(folder.iterdir(), reverse=True) if path.is_dir())
+    return tuple(record for record in found if record is not None)
+
+
+def copy_file(source: Path, target: Path) -> None:
+    """A copy that is on the drive, not on its way there."""
+    shutil.copyfile(source, target)
+    with target.open("rb") as file:
+        os.fsync(file.fileno())
+
+
+def export(folder: Path, scan: str, to: Path, *, copy: Copy = copy_file) -> Path:
+    """Copy a scan's folder to `to`/ID, under another name until it is whole. Returns where it is.
+
+    Raises BadConfig for a scan or a drive that is not there, or a scan that was exported there before; DiskFull
+    and Stopped when the drive fills or vanishes on the way.
+    """
+    if not any(record.id == scan for record in scans_of(folder)):
+        raise BadConfig(f"scan {scan!r}", "there is no such scan", "See sono scans list")
+    if not to.is_dir():
+        raise BadConfig(str(to), "no such folder", "Mount the drive, or name another with --to")
+    target, part = to / scan, to / f".{scan}.part"
+    if target.exists():
+        raise BadConfig(str(target), "it was exported before", "Delete it there, or name another with --to")
+    try:
+        _copy_all(folder / scan, part, copy)
+        part.replace(target)
+    except OSError as error:
+        shutil.rmtree(part, ignore_errors=True)
+        if error.errno in {errno.ENOSPC, errno.EDQUOT}:
+            raise DiskFull(str(to), "the drive is full; nothing was exported", "Free some space on it") from error
+        reason = f"the drive cannot be written ({(error.strerror or 'unknown').lower()}); nothing was exported"
+        raise Stopped(str(to), reason, "Check that it is still plugged in, then export again") from error
+    return target
+
+
+def _copy_all(source: Path, part: Path, copy: Copy) -> None:
+    shutil.rmtree(part, ignore_errors=True)
+    part.mkdir()
+    for path in sorted(source.iterdir()):
+        if path.is_file() and not path.name.startswith("."):
+            copy(path, part / path.name)
+    opened = os.open(part, os.O_RDONLY)
+    try:
+        os.fsync(opened)
+    finally:
+        os.close(opened)

@@ -1,0 +1,316 @@
+"""The scan's thread: takes what was judged from the frame loop, and keeps what is worth keeping.
+
+`offer`, `tell` and `order` return at once, whatever the disk does: behind by BACKLOG frames, pictures are left
+out and counted, and time goes on being counted. Everything that is slow (finding the region, encoding, writing,
+reading for the page) happens on this thread. A scan begins by `Begin`, or by itself with the first contact; it
+ends by `End`, or by itself after ten minutes without contact.
+"""
+
+from __future__ import annotations
+
+import logging
+import queue
+import secrets
+import threading
+from collections.abc import Callable, Iterator
+from concurrent.futures import Future
+from dataclasses import dataclass, replace
+from datetime import UTC, datetime
+from enum import Enum
+from pathlib import Path
+from typing import Self
+
+import msgspec
+
+from sono_edge.scan.course import AWAY, Course, with_step
+from sono_edge.scan.kept import described, png, saliency, storable, storable_all
+from sono_edge.scan.preroll import PreRoll, write_clip
+from sono_edge.scan.records import CaptureKind, CaptureRecord, ScanRecord
+from sono_edge.scan.selection import Choice, close, consider
+from sono_edge.scan.shown import NOTHING, Shown, lines_of, now_of
+from sono_edge.scan.sight import AlertStep, Begin, End, KeepNow, Order, Sight
+from sono_edge.scan.store import Store
+from sono_edge.scan.summary import System, summarise, with_impression
+from sono_edge.scan.wishes import Wishes
+from sono_models.errors import SonoError, Stopped
+from sono_models.inputs import Grey, InputSpec
+from sono_models.messages import rfc3339
+
+log = logging.getLogger(__name__)
+
+BACKLOG = 32
+"""Frames that may wait with their pictures: a second at 30 fps, 10 MB of 640 x 480."""
+BACKLOG_MOST = 20_000
+"""Frames that may wait without: eleven minutes."""
+MANUAL_MOST = 200
+"""Of one scan: a foot switch that sticks fills no disk."""
+PUBLISH_EVERY_S = 0.5
+JOIN_S = 20.0
+
+
+class Wake(Enum):
+    """Something else than a frame waits."""
+
+    UP = "up"
+
+
+@dataclass(frozen=True, slots=True)
+class Means:
+    """What the writer works with."""
+
+    store: Store
+    spec: InputSpec
+    system: System
+    preroll_s: float = 5.0
+    now: Callable[[], datetime] = lambda: datetime.now(UTC)
+
+
+class ScanWriter:
+    """Owns the store. A context manager: leaving it ends the scan that runs and writes what waits."""
+
+    def __init__(self, means: Means, *, backlog: int = BACKLOG) -> None:
+        self.trouble = ""
+        """What keeps pictures off the disk, in words for the page; empty when nothing does."""
+        self.dropped = 0
+        """Frames whose picture was left out since the start."""
+        self.shown: Shown = NOTHING
+        """What the page asks for, swapped whole."""
+        self._means = means
+        self._store = means.store
+        self._backlog = backlog
+        self._inbox: queue.SimpleQueue[Sight | AlertStep | Order | Wake | None] = queue.SimpleQueue()
+        self._wishes = Wishes()
+        self._ring = PreRoll(means.preroll_s)
+        self._course: Course | None = None
+        self._newest: Sight | None = None
+        self._armed = True
+        self._published_s = 0.0
+        self._thread = threading.Thread(target=self._run, name="scan-writer")
+
+    def offer(self, sight: Sight) -> None:
+        waiting = self._inbox.qsize()
+        if waiting >= self._backlog:
+            self.dropped += 1
+            if waiting >= BACKLOG_MOST:
+                return
+            sight = replace(sight, picture=None, reading=None)
+        self._inbox.put(sight)
+
+    def tell(self, step: AlertStep) -> None:
+        self._inbox.put(step)
+
+    def order(self, order: Order) -> None:
+        self._inbox.put(order)
+
+    def fetch(self, scan: str, name: str) -> Future[bytes | None]:
+        """A file's bytes, or None; for the page's own thread to wait for."""
+        answer = self._wishes.ask(scan, name)
+        self._inbox.put(Wake.UP)
+        return answer
+
+    def __enter__(self) -> Self:
+        self._thread.start()
+        return self
+
+    def __exit__(self, *exc: object) -> None:
+        self._inbox.put(None)
+        self._thread.join(JOIN_S)
+        if self._thread.is_alive():
+            raise Stopped("the scan writer", "the disk does not answer", "Check the disk under state.folder")
+
+    def _run(self) -> None:
+        self._try(self._store.open)
+        self._publish()
+        while (item := self._inbox.get()) is not None:
+            try:
+                self._take(item)
+            except Exception:
+                log.exception("scans: a fault in the scan writer; it goes on")
+                self.trouble = "Recording stopped: a fault in the program, see the log"
+                self._publish()
+        self._end()
+        self._wishes.serve(self._store.read)
+
+    def _take(self, item: Sight | AlertStep | Order | Wake) -> None:
+        self._wishes.serve(self._store.read)
+        match item:
+            case Sight():
+                self._see(item)
+                return
+            case Wake.UP:
+                return
+            case AlertStep():
+                self._alert(item)
+            case KeepNow():
+                self._keep_now("manual")
+            case Begin(token):
+                if self._course is not None and self._course.empty:
+                    self._course = None
+                self._end()
+                self._begin(token, self._newest)
+            case End(impression):
+                self._end()
+                self._impress(impression)
+        self._publish()
+
+    def _see(self, sight: Sight) -> None:
+        if sight.picture is not None:
+            self._newest = sight
+            self._ring.add(sight.captured_s, sight.picture)
+        if sight.state in AWAY:
+            self._armed = True
+        elif self._course is None and self._armed:
+            self._begin("", sight)
+        course = self._course
+        if course is None:
+            return
+        course.see(sight)
+        course.selection, choice = consider(course.selection, sight)
+        if choice is not None:
+            self._keep_choice(course, choice)
+        if course.idle(sight):
+            self._end()
+            self._armed = True
+        if abs(sight.captured_s - self._published_s) >= PUBLISH_EVERY_S:
+            self._published_s = sight.captured_s
+            self._publish()
+
+    def _begin(self, token: str, newest: Sight | None) -> None:
+        at = self._means.now()
+        name = f"{at:%Y%m%dT%H%M%SZ}-{secrets.token_hex(3)}"
+        began_s = newest.captured_s if newest else 0.0
+        self._course = Course(ScanRecord(name, rfc3339(at), token), began_s, began_s, dropped_before=self.dropped)
+        self._armed = False
+        if token:
+            self._save()
+
+    def _save(self) -> None:
+        course = self._course
+        if course is not None:
+            self._try(lambda: self._store.save(course.record))
+
+    def _end(self) -> None:
+        course, self._armed = self._course, False
+        if course is None:
+            return
+        course.selection, choice = close(course.selection)
+        if choice is not None:
+            self._keep_choice(course, choice)
+        dropped = self.dropped - course.dropped_before
+        summary = summarise(course.record, course.tally, self._means.system, began_s=course.began_s, dropped=dropped)
+        record = msgspec.structs.replace(course.record, ended_at=rfc3339(self._means.now()), summary=summary)
+        self._course = None
+        self._ended(record)
+
+    def _ended(self, record: ScanRecord) -> None:
+        self._try(lambda: self._store.save(record))
+        self.shown = msgspec.structs.replace(self.shown, ended=record)
+        self._publish()
+
+    def _impress(self, impression: int | None) -> None:
+        ended = self.shown.ended
+        if impression is None or ended is None or ended.summary is None:
+            return
+        summary = with_impression(ended.summary, impression)
+        self._ended(msgspec.structs.replace(ended, summary=summary))
+
+    def _alert(self, step: AlertStep) -> None:
+        course = self._course
+        if course is not None and (after := with_step(course.record, step, course.began_s)) is not None:
+            course.record = after
+            if step.kind == "raised":
+                self._keep_now("alert", step.alert)
+            self._save()
+        ended = self.shown.ended
+        if step.kind == "acknowledged" and ended and (late := with_step(ended, step, 0.0)) is not None:
+            self._ended(late)
+
+    def _keep_now(self, kind: CaptureKind, alert: str = "") -> None:
+        """The newest picture with the seconds before it."""
+        if self._newest is None:
+            return
+        if self._course is None:
+            self._begin("", self._newest)
+        course = self._course
+        assert course is not None
+        if kind == "manual" and course.manual >= MANUAL_MOST:
+            self.trouble = f"Not captured: {MANUAL_MOST} captures in one scan"
+            return
+        course.manual += 1
+        name = f"{kind[0]}{course.manual:03}"
+        capture = described(self._newest, name, kind, course.began_s, alert)
+        self._try(lambda: self._keep(course, self._newest, capture, clip=self._means.preroll_s > 0))
+
+    def _keep_choice(self, course: Course, choice: Choice) -> None:
+        name = f"b{choice.number:03}"
+
+        def keep() -> None:
+            if self._keep(course, choice.sight, described(choice.sight, name, "automatic", course.began_s)):
+                course.by_number[choice.number] = name
+            going = course.by_number.pop(choice.instead_of, None) if choice.instead_of else None
+            self._drop(course, going)
+
+        self._try(keep)
+
+    def _keep(self, course: Course, sight: Sight | None, capture: CaptureRecord, *, clip: bool = False) -> bool:
+        """Clean, encode and write a picture, then its record, then its clip: what is slow comes last."""
+        picture = None if sight is None or sight.picture is None else storable(sight.picture)
+        if picture is None or sight is None:
+            self._say("Not captured: the ultrasound region was not found")
+            return False
+        scan = course.record.id
+        self._store.put(scan, f"{capture.id}.png", png(picture))
+        seen = saliency(sight, self._means.spec)
+        if seen is not None:
+            self._store.put(scan, f"{capture.id}-saliency.png", png(seen))
+        capture = msgspec.structs.replace(capture, saliency=seen is not None)
+        course.note(capture)
+        self._store.save(course.record)
+        self._say("")
+        if clip:
+            self._publish()
+            self._clip(course, capture)
+        return True
+
+    def _clip(self, course: Course, capture: CaptureRecord) -> None:
+        """The pre-roll; the page's wishes are served in between, since a clip takes seconds on a busy board."""
+
+        def pictures() -> Iterator[tuple[float, Grey]]:
+            for picture in self._ring.pictures():
+                self._wishes.serve(self._store.read)
+                yield picture
+
+        def write(part: Path) -> None:
+            write_clip(part, storable_all(pictures()))
+
+        if self._store.put_by(course.record.id, f"{capture.id}.mp4", write):
+            course.note(msgspec.structs.replace(capture, clip=True))
+            self._store.save(course.record)
+
+    def _drop(self, course: Course, name: str | None) -> None:
+        """A capture that made room for a better one; its record goes first."""
+        going = course.forget(name)
+        if going is not None:
+            self._store.save(course.record)
+            self._store.remove(course.record.id, going)
+
+    def _try(self, write: Callable[[], object]) -> None:
+        """What the disk refuses is said, and recording is tried again with the next capture."""
+        try:
+            write()
+        except SonoError as problem:
+            self._say(f"Recording stopped: {problem.reason}")
+
+    def _say(self, trouble: str) -> None:
+        if trouble and not self.trouble:
+            log.warning("scans: %s", trouble)
+        elif self.trouble and not trouble:
+            log.warning("scans: recording goes on")
+        self.trouble = trouble
+
+    def _publish(self) -> None:
+        course = self._course
+        lines = lines_of(self._store.records())
+        elapsed_s = sum(course.tally.seconds.values()) if course else 0.0
+        now = now_of(course.record if course else None, elapsed_s, self.dropped, self.trouble)
+        self.shown = Shown(now, self.shown.ended, lines)

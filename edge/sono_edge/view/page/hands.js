@@ -1,0 +1,117 @@
+// What hands and feet do: keys, a foot switch (which is keys) and touch come to the same few presses.
+
+export const LONG_MS = 600;
+const KEYS = { " ": "seen", pagedown: "seen", pageup: "seen", a: "ai", h: "hold", l: "theme", t: "tone" };
+
+// One thing that can be pressed: short when it is let go in time, long while it is still held.
+export class Pressed {
+  #short;
+  #long;
+  #timer = null;
+
+  constructor({ short, long }) {
+    this.#short = short;
+    this.#long = long;
+  }
+
+  down() {
+    if (this.#timer !== null) return;
+    this.#timer = setTimeout(() => {
+      this.#timer = null;
+      this.#long();
+    }, LONG_MS);
+  }
+
+  up() {
+    if (this.cancel()) this.#short();
+  }
+
+  // True when something was pressed that nothing has come of yet.
+  cancel() {
+    const pending = this.#timer !== null;
+    clearTimeout(this.#timer);
+    this.#timer = null;
+    return pending;
+  }
+}
+
+// Down for as long as it is pressed.
+export class Held {
+  #down = false;
+  #tell;
+
+  constructor(tell) {
+    this.#tell = tell;
+  }
+
+  down() {
+    this.#set(true);
+  }
+
+  up() {
+    this.#set(false);
+  }
+
+  cancel() {
+    this.#set(false);
+  }
+
+  #set(down) {
+    if (this.#down === down) return;
+    this.#down = down;
+    this.#tell(down);
+  }
+}
+
+// Something that a press turns over.
+export class Tap {
+  #tap;
+
+  constructor(tap) {
+    this.#tap = tap;
+  }
+
+  down() {
+    this.#tap();
+  }
+
+  up() {}
+
+  cancel() {}
+}
+
+// `parts` is {seen, ai, hold, theme, tone}, each one of the above; each has a button of its name.
+export function listen(parts) {
+  listenToKeys(parts);
+  for (const [name, part] of Object.entries(parts)) listenToButton(document.getElementById(name), part);
+  for (const away of ["blur", "pagehide"]) {
+    addEventListener(away, () => Object.values(parts).forEach((part) => part.cancel()));
+  }
+}
+
+// The keys work wherever the focus is: a gloved hand must not turn the AI off by the space bar.
+function listenToKeys(parts) {
+  for (const kind of ["keydown", "keyup"]) {
+    document.addEventListener(kind, (event) => {
+      const part = parts[KEYS[event.key.toLowerCase()]];
+      if (!part || event.ctrlKey || event.metaKey || event.altKey) return;
+      event.preventDefault();
+      if (kind === "keyup") part.up();
+      else if (!event.repeat) part.down();
+    });
+  }
+}
+
+function listenToButton(button, part) {
+  button.addEventListener("pointerdown", (event) => {
+    if (event.button === 0 && !button.disabled) part.down();
+  });
+  button.addEventListener("pointerup", () => part.up());
+  for (const kind of ["pointercancel", "pointerleave"]) button.addEventListener(kind, () => part.cancel());
+  button.addEventListener("contextmenu", (event) => event.preventDefault()); // a long touch asks for one
+  button.addEventListener("click", (event) => {
+    if (event.detail !== 0) return; // the pointer's own; without it comes Enter, or a switch that reads the page out
+    part.down();
+    part.up();
+  });
+}

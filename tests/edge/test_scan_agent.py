@@ -1,0 +1,141 @@
+"""The frame loop with a scan beside it: what it hands on, and that a disk that hangs delays no step."""
+
+from __future__ import annotations
+
+import json
+import queue
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any, Self
+
+import pytest
+
+from sono_edge.agent import Agent, Parts
+from sono_edge.alerts import Provenance, model_used
+from sono_edge.capture import Capture
+from sono_edge.frames import Frame, SourceKind
+from sono_edge.outbox import Outbox
+from sono_edge.pipeline import Pipeline
+from sono_edge.recorder import AlertWriter
+from sono_edge.scan.store import Store
+from sono_edge.scan.summary import System
+from sono_edge.scan.writer import Means, ScanWriter
+from sono_edge.scene import Scene
+from sono_edge.view import presses
+from sono_edge.view.presses import EndScan, Press, Seen, StartScan
+from sono_models.bundle import read
+from sono_models.reader import verified_reader
+from tests.support.bundles import BREAST, FPS, phantom
+from tests.support.slow_store import BlockedStore
+
+SECONDS = 3.4
+"""The phantom's lesion comes into view at 1.7 s."""
+BACKLOG = 8
+
+
+class Prepared:
+    """A source of frames that were made before; each comes when the one before was judged."""
+
+    kind: SourceKind = "phantom"
+    live = False
+
+    def __init__(self, frames: list[Frame]) -> None:
+        self._frames = frames
+        self.judged = threading.Semaphore(1)
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *exc: object) -> None:
+        pass
+
+    def frames(self, stop: threading.Event) -> Iterator[Frame]:
+        for frame in self._frames:
+            while not self.judged.acquire(timeout=0.1):
+                if stop.is_set():
+                    return
+            yield frame
+
+
+class Recorded:
+    def __init__(self) -> None:
+        self.scenes: list[Scene] = []
+
+    def show(self, scene: Scene) -> None:
+        self.scenes.append(scene)
+
+
+@pytest.fixture(scope="module")
+def frames() -> list[Frame]:
+    return [Frame(index, index / FPS, 0.0, picture) for index, picture in enumerate(phantom(SECONDS))]
+
+
+@contextmanager
+def agent_on(
+    frames: list[Frame], folder: Path, store: Store, backlog: int
+) -> Iterator[tuple[Agent, Prepared, ScanWriter]]:
+    bundle = read(BREAST)
+    runtime = bundle.runtime("onnx")
+    pipeline = Pipeline(verified_reader(bundle, runtime), bundle.manifest)
+    told = Provenance("run", "phantom", model_used(bundle, runtime), interval=pipeline.interval)
+    means = Means(store, pipeline.reader.spec, System(told.shown, interval=told.interval))
+    source = Prepared(frames)
+    commands: queue.SimpleQueue[Press] = queue.SimpleQueue()
+    with (
+        ScanWriter(means, backlog=backlog) as scans,
+        AlertWriter(folder / "outbox.sqlite", "demo", "board-1") as writer,
+        Capture(source, wait=lambda stop, _: stop.is_set()) as capture,
+    ):
+        yield Agent(Parts(capture, pipeline, writer, Recorded(), commands, told, "", scans)), source, scans
+
+
+def drive(agent: Agent, source: Prepared, at: dict[int, Press], count: int) -> None:
+    for index in range(count):
+        if index in at:
+            agent.parts.commands.put(at[index])
+        agent.step()
+        source.judged.release()
+
+
+def stored(path: Path) -> list[dict[str, Any]]:
+    with Outbox(path, "demo", "board-1") as outbox:
+        return [json.loads(item.body)["data"] for item in outbox.after(0, 100)]
+
+
+def test_a_scan_from_its_token_to_its_summary(frames: list[Frame], tmp_path: Path) -> None:
+    store = Store(tmp_path / "scans", 100)
+    last = len(frames) - 1
+    at: dict[int, Press] = {
+        0: StartScan("WL-17"),
+        20: presses.Capture(),
+        last - 1: Seen(None, "known-finding"),
+        last: EndScan(),
+    }
+    with agent_on(frames, tmp_path, store, 10_000) as (agent, source, _):
+        drive(agent, source, at, len(frames))
+    record = store.records()[-1]
+    assert record.token == "WL-17"
+    assert {"m001", "a002"} <= {one.id for one in record.captures}
+    assert [(one.seen, one.reason) for one in record.alerts] == [(True, "known-finding")]
+    assert record.summary is not None
+    assert record.summary.score is not None
+    assert record.summary.score.kind == "greatest-frame"
+    assert record.summary.score.lo is not None
+    assert record.summary.usable_share > 0.5
+    sent = stored(tmp_path / "outbox.sqlite")
+    assert [one["reason"] for one in sent if one["kind"] == "acknowledged"] == ["known-finding"]
+    assert {one["reason"] for one in sent if one["kind"] != "acknowledged"} <= {""}
+
+
+def test_a_store_that_hangs_delays_no_step(frames: list[Frame], tmp_path: Path) -> None:
+    store = BlockedStore(tmp_path / "scans")
+    with agent_on(frames, tmp_path, store, BACKLOG) as (agent, source, scans):
+        drive(agent, source, {10: presses.Capture(), 50: Seen(None), 60: EndScan()}, len(frames))
+        assert store.entered.is_set()
+        assert not store.free.is_set()  # every step came back while the store still hung
+        assert agent.meter.alerts_raised == 1
+        assert agent.meter.judged == len(frames)
+        assert scans.dropped >= len(frames) - BACKLOG - 30
+        store.free.set()
