@@ -7,9 +7,8 @@ import json
 import math
 import queue
 import threading
-from collections.abc import Iterator
 from pathlib import Path
-from typing import Any, Self
+from typing import Any
 
 import msgspec
 import pytest
@@ -17,7 +16,6 @@ import pytest
 from sono_edge.agent import Agent, Parts
 from sono_edge.alerts import Provenance, model_used
 from sono_edge.capture import Capture
-from sono_edge.frames import Frame, SourceKind
 from sono_edge.pipeline import Pipeline
 from sono_edge.recorder import AlertWriter
 from sono_edge.replay import replay
@@ -30,6 +28,7 @@ from sono_models.manifest import Manifest
 from sono_models.reader import verified_reader
 from sono_models.runtime import RUNTIMES, RuntimeName
 from tests.support.bundles import BREAST, clip
+from tests.support.hand_fed import HandFed, Recorded
 
 BUNDLE = read(BREAST)
 
@@ -73,40 +72,6 @@ def test_both_runtimes_decide_the_same(sweep_clip: Path) -> None:
         for name in RUNTIMES
     )
     assert sum(a == b for a, b in zip(one, other, strict=True)) >= 0.99 * len(one)
-
-
-class Recorded:
-    """A viewer that keeps every scene."""
-
-    def __init__(self) -> None:
-        self.scenes: list[Scene] = []
-
-    def show(self, scene: Scene) -> None:
-        self.scenes.append(scene)
-
-
-class HandFed:
-    """A source that gives its next frame when the last one was judged: nothing is dropped, however slow we are."""
-
-    kind: SourceKind = "video"
-    live = False
-
-    def __init__(self, frames: list[Frame]) -> None:
-        self._frames = frames
-        self.judged = threading.Semaphore(1)
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(self, *exc: object) -> None:
-        pass
-
-    def frames(self, stop: threading.Event) -> Iterator[Frame]:
-        for frame in self._frames:
-            while not self.judged.acquire(timeout=0.1):
-                if stop.is_set():
-                    return
-            yield frame
 
 
 def no_wait(stop: threading.Event, seconds: float) -> bool:

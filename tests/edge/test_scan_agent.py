@@ -4,67 +4,34 @@ from __future__ import annotations
 
 import json
 import queue
-import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any, Self
+from typing import Any
 
 import pytest
 
 from sono_edge.agent import Agent, Parts
 from sono_edge.alerts import Provenance, model_used
 from sono_edge.capture import Capture
-from sono_edge.frames import Frame, SourceKind
+from sono_edge.frames import Frame
 from sono_edge.outbox import Outbox
 from sono_edge.pipeline import Pipeline
 from sono_edge.recorder import AlertWriter
 from sono_edge.scan.store import Store
 from sono_edge.scan.summary import System
 from sono_edge.scan.writer import Means, ScanWriter
-from sono_edge.scene import Scene
 from sono_edge.view import presses
 from sono_edge.view.presses import EndScan, Press, Seen, StartScan
 from sono_models.bundle import read
 from sono_models.reader import verified_reader
 from tests.support.bundles import BREAST, FPS, phantom
+from tests.support.hand_fed import HandFed, Recorded
 from tests.support.slow_store import BlockedStore
 
 SECONDS = 3.4
 """The phantom's lesion comes into view at 1.7 s."""
 BACKLOG = 8
-
-
-class Prepared:
-    """A source of frames that were made before; each comes when the one before was judged."""
-
-    kind: SourceKind = "phantom"
-    live = False
-
-    def __init__(self, frames: list[Frame]) -> None:
-        self._frames = frames
-        self.judged = threading.Semaphore(1)
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(self, *exc: object) -> None:
-        pass
-
-    def frames(self, stop: threading.Event) -> Iterator[Frame]:
-        for frame in self._frames:
-            while not self.judged.acquire(timeout=0.1):
-                if stop.is_set():
-                    return
-            yield frame
-
-
-class Recorded:
-    def __init__(self) -> None:
-        self.scenes: list[Scene] = []
-
-    def show(self, scene: Scene) -> None:
-        self.scenes.append(scene)
 
 
 @pytest.fixture(scope="module")
@@ -75,13 +42,13 @@ def frames() -> list[Frame]:
 @contextmanager
 def agent_on(
     frames: list[Frame], folder: Path, store: Store, backlog: int
-) -> Iterator[tuple[Agent, Prepared, ScanWriter]]:
+) -> Iterator[tuple[Agent, HandFed, ScanWriter]]:
     bundle = read(BREAST)
     runtime = bundle.runtime("onnx")
     pipeline = Pipeline(verified_reader(bundle, runtime), bundle.manifest)
     told = Provenance("run", "phantom", model_used(bundle, runtime), interval=pipeline.interval)
     means = Means(store, pipeline.reader.spec, System(told.shown, interval=told.interval))
-    source = Prepared(frames)
+    source = HandFed(frames, "phantom")
     commands: queue.SimpleQueue[Press] = queue.SimpleQueue()
     with (
         ScanWriter(means, backlog=backlog) as scans,
@@ -91,7 +58,7 @@ def agent_on(
         yield Agent(Parts(capture, pipeline, writer, Recorded(), commands, told, "", scans)), source, scans
 
 
-def drive(agent: Agent, source: Prepared, at: dict[int, Press], count: int) -> None:
+def drive(agent: Agent, source: HandFed, at: dict[int, Press], count: int) -> None:
     for index in range(count):
         if index in at:
             agent.parts.commands.put(at[index])
