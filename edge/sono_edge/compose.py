@@ -9,6 +9,7 @@ import secrets
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import cv2
 
@@ -19,9 +20,6 @@ from sono_edge.config import AgentConfig, Model
 from sono_edge.pipeline import Pipeline
 from sono_edge.recorder import AlertWriter
 from sono_edge.scan.sight import NoScans, Scans
-from sono_edge.scan.store import Store
-from sono_edge.scan.summary import System
-from sono_edge.scan.writer import Means, ScanWriter
 from sono_edge.scene import Scene, Viewer
 from sono_edge.site_profile import under_profile
 from sono_edge.sources import open_source
@@ -29,6 +27,9 @@ from sono_edge.view.presses import Press
 from sono_models.bundle import default_path, read
 from sono_models.messages import ModelUsed
 from sono_models.reader import verified_reader
+
+if TYPE_CHECKING:
+    from sono_edge.scan.writer import ScanWriter
 
 M_MMAP_THRESHOLD = -3
 """Its number in glibc's malloc.h."""
@@ -53,11 +54,15 @@ def _verified(chosen: Model, site: str) -> tuple[Pipeline, ModelUsed, str]:
     return Pipeline(verified_reader(bundle, runtime), bundle.manifest), model_used(bundle, runtime), profile
 
 
-def _scan_means(config: AgentConfig, pipeline: Pipeline, told: Provenance) -> Means:
+def _scan_writer(config: AgentConfig, pipeline: Pipeline, told: Provenance) -> ScanWriter:
+    from sono_edge.scan.store import Store  # noqa: PLC0415  (start-up that an agent without scans saves)
+    from sono_edge.scan.summary import System  # noqa: PLC0415
+    from sono_edge.scan.writer import Means, ScanWriter  # noqa: PLC0415
+
     heads = pipeline.manifest.heads
     system = System(told.shown, heads.sweep if heads else None, told.interval)
     store = Store(config.state.scans, config.scan.quota_mb)
-    return Means(store, pipeline.reader.spec, system, config.scan.preroll_s)
+    return ScanWriter(Means(store, pipeline.reader.spec, system, config.scan.preroll_s))
 
 
 def _map_large_blocks() -> None:
@@ -89,7 +94,7 @@ def running(config: AgentConfig, *, loop: bool = False) -> Iterator[Agent]:
         scans: Scans = NoScans()
         shelf: ScanWriter | None = None
         if config.scan.enabled:
-            scans = shelf = stack.enter_context(ScanWriter(_scan_means(config, pipeline, told)))
+            scans = shelf = stack.enter_context(_scan_writer(config, pipeline, told))
         commands: queue.SimpleQueue[Press] = queue.SimpleQueue()
         url = ""
         if config.view.enabled:
