@@ -57,7 +57,11 @@ class Runtime(Protocol):
 
 
 class OnnxRuntime:
-    """ONNX Runtime on the CPU. Spinning is off: it costs eight times the CPU time of a paced frame."""
+    """ONNX Runtime on the CPU. Spinning is off: it costs eight times the CPU time of a paced frame.
+
+    Where a CPU has AVX2 or AVX-512 without VNNI, the fast uint8 x int8 kernels add pairs of products in 16 bits, which
+    overflow: the shipped model's logits moved by 2.4. There `x64quantprecision` takes exact ones (docs/adr/0007).
+    """
 
     name: RuntimeName = "onnx"
 
@@ -70,6 +74,7 @@ class OnnxRuntime:
         options.inter_op_num_threads = 1
         options.log_severity_level = 3
         options.add_session_config_entry("session.intra_op.allow_spinning", "0")
+        options.add_session_config_entry("session.x64quantprecision", "1")
         try:
             self._session = ort.InferenceSession(model, options, providers=["CPUExecutionProvider"])
         except Exception as error:
