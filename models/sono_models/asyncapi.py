@@ -15,7 +15,7 @@ SUMMARY: dict[Topic, str] = {
     "state": "Whether the device is online, and with which bundle. Retained; the will says offline.",
     "health": "What the device measures of itself, every 30 s.",
     "desired": "What the device is to run: a signed DSSE envelope (payload: desired-payload.schema.json). Retained.",
-    "update": "A phase of an update. Sent at least once, in one order with alerts; (device, epoch, sequence) is its id.",
+    "update": "A phase of an update. At least once, in one order with alerts; (device, epoch, sequence) is its id.",
 }
 
 
