@@ -16,6 +16,7 @@ from sono_models import messages
 
 PROGRESS_STEP = 1000
 
+
 @dataclass(frozen=True, slots=True)
 class Line:
     """One device's one life: sequences run 1, 2, 3 … in it."""

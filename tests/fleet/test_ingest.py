@@ -169,7 +169,9 @@ def bench(
     monkeypatch.setattr(ingest_module, "RETRY_S", 0.01)
     name = f"d{abs(hash(request.node.name)) % 10**9}"
     monkeypatch.setattr(
-        ingest_module, "SUBSCRIBED", tuple(f"sono/v1/demo/{name}/{kind}" for kind in ("alert", "update", "state", "health"))
+        ingest_module,
+        "SUBSCRIBED",
+        tuple(f"sono/v1/demo/{name}/{kind}" for kind in ("alert", "update", "state", "health")),
     )
     where = Endpoint(port=broker.port)
     told: list[Delivered] = []
