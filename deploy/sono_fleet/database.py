@@ -55,8 +55,9 @@ class Database:
 
     @contextmanager
     def reading(self) -> Iterator[sa.Connection]:
+        """One view of it all, which holds nobody up."""
         with self._troubles(), self._engine.connect() as connection:
-            yield connection
+            yield connection.execution_options(reads=True)
 
     def rows(self, query: sa.Select[Any]) -> list[dict[str, Any]]:
         with self.reading() as connection:
@@ -110,4 +111,5 @@ def _settle_sqlite(connection: Any, _record: Any) -> None:
 
 
 def _begin_sqlite(connection: sa.Connection) -> None:
-    connection.exec_driver_sql("BEGIN IMMEDIATE")
+    reads = connection.get_execution_options().get("reads", False)
+    connection.exec_driver_sql("BEGIN" if reads else "BEGIN IMMEDIATE")

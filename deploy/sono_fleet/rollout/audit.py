@@ -15,6 +15,7 @@ from typing import Any
 import msgspec
 import sqlalchemy as sa
 
+from sono_fleet.database import Database
 from sono_fleet.tables import audit
 from sono_models.messages import rfc3339
 
@@ -103,3 +104,11 @@ def _trouble(row: Mapping[str, Any], before: int, previous: str) -> str:
 def _noted(expected: str) -> tuple[int, str]:
     sequence, _, digest = expected.partition(":")
     return (int(sequence) if sequence.isdigit() else -1), digest
+
+
+def newest(database: Database, count: int, rollout: str = "") -> list[dict[str, Any]]:
+    """The newest entries, in the order in which they were written."""
+    query = sa.select(audit).order_by(audit.c.sequence.desc()).limit(count)
+    if rollout:
+        query = query.where(audit.c.rollout == rollout)
+    return list(reversed(database.rows(query)))

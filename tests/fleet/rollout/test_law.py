@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import random
-from collections.abc import Callable
 from dataclasses import replace
 from datetime import timedelta
 
@@ -13,12 +12,12 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from sono_fleet.rollout import law
-from sono_fleet.rollout.course import FINAL, RANK, Course, Key, Member, State, heard
+from sono_fleet.rollout.course import FINAL, RANK, Key, Member, State, heard
 from sono_fleet.rollout.law import LOOKS, MOVES, Heard
-from sono_fleet.rollout.plan import Limit, Plan, Scope, Target, Wave, checked
+from sono_fleet.rollout.plan import Limit, Plan, Scope, Wave, checked
 from sono_fleet.rollout.waves import chance
 from sono_models.errors import BadOrder
-from tests.support.fleets import BAD, BEGIN, FINE, NEW, OLD, Behaviour, Fleet, a_plan, good, shifts, silent, stuck
+from tests.support.fleets import BAD, BEGIN, NEW, OLD, Behaviour, Fleet, a_plan, good, shifts, silent, stuck
 
 SOME_BAD = st.sampled_from(BAD)
 
@@ -43,7 +42,12 @@ def test_a_good_model_reaches_everyone_in_its_waves() -> None:
     assert fleet.actions()[-1] == "done"
 
 
-@given(st.integers(1, 120), st.randoms(use_true_random=False), st.lists(SOME_BAD, min_size=1, max_size=5), st.integers(0, 3))
+@given(
+    st.integers(1, 120),
+    st.randoms(use_true_random=False),
+    st.lists(SOME_BAD, min_size=1, max_size=5),
+    st.integers(0, 3),
+)
 @settings(max_examples=40, deadline=None)
 def test_a_bad_model_never_passes_its_first_wave(
     count: int, mix: random.Random, ways: list[Behaviour], borne: int
@@ -337,7 +341,9 @@ def test_a_word_that_means_nothing_is_refused(word: law.Word) -> None:
             law.said(fleet.plan, course, word, fleet.moment(), by="me")
 
 
-WORDS = st.sampled_from(["approve", "pause", "resume", "abort", "back", "tick", "tick", "tick", "tick", "stop", "release"])
+WORDS = st.sampled_from(
+    ["approve", "pause", "resume", "abort", "back", "tick", "tick", "tick", "tick", "stop", "release"]
+)
 
 
 def walk(events: list[str], way: Behaviour, seed: int) -> Fleet:
@@ -448,5 +454,3 @@ def test_a_figure_that_is_no_number_is_beyond_every_bound() -> None:
     limit = Limit("shift", "clinical", most=0.1)
     assert limit.broken_by(float("nan"))
     assert heard(Member(0, OLD, 1, BEGIN, BEGIN, BEGIN), "good", "", "", {"x": "words", "y": True}).evidence == {}
-
-
