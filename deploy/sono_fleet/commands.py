@@ -2,17 +2,30 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
+
+from sono_fleet.options import DATABASE, Database, host_and_port, table
+from sono_fleet.rollout.command import app as rollout_app
+from sono_fleet.rollout.command import engine
+from sono_fleet.rollout.fleet_command import audit_app, releases_app, sites_app, tag
+from sono_fleet.simulate.command import simulate
 
 if TYPE_CHECKING:
     from sono_fleet.store import Delivered
 
 app = typer.Typer(add_completion=False, no_args_is_help=True, help="The fleet's side: ingest alerts and look at them.")
 
-Database = Annotated[str, typer.Option(help="An SQLAlchemy URL: sqlite:///FILE or postgresql+psycopg://…")]
-DATABASE = "sqlite:///fleet.sqlite"
+app.add_typer(rollout_app, name="rollout")
+app.command("engine")(engine)
+app.command("simulate")(simulate)
+app.add_typer(sites_app, name="sites")
+app.add_typer(releases_app, name="releases")
+app.add_typer(audit_app, name="audit")
+devices_app = typer.Typer(add_completion=False, invoke_without_command=True, help="What each device said last; tags.")
+devices_app.command("tag")(tag)
+app.add_typer(devices_app, name="devices")
 
 
 @app.command()
@@ -36,7 +49,7 @@ def ingest(
     from sono_fleet.store import Store
     from sono_models.link import Endpoint
 
-    host, port = _host_and_port(broker)
+    host, port = host_and_port(broker)
     where = Endpoint(host, port, username, password, tls_ca, tls_cert, tls_key)
     stop = threading.Event()
     for number in (signal.SIGTERM, signal.SIGINT):
@@ -75,33 +88,38 @@ def alerts(
         for row in rows:
             print(msgspec.json.encode({**row, "body": msgspec.Raw(row["body"].encode())}).decode())
         return
-    _table(
+    table(
         f"{len(rows)} committed alerts",
         ("received", "site", "device", "sequence", "kind", "score", "band", "model"),
         [_alert_cells(row) for row in rows],
     )
 
 
-@app.command()
+@devices_app.callback()
 def devices(
+    context: typer.Context,
     database: Database = DATABASE,
     as_json: Annotated[bool, typer.Option("--json", help="One JSON object a line.")] = False,
 ) -> None:
     """What each device said last."""
     import msgspec
 
+    from sono_fleet.rollout import tags
     from sono_fleet.store import Store
 
+    if context.invoked_subcommand is not None:
+        return
     with Store(database) as store:
-        rows = store.devices()
+        known = tags.of_all(store.database)
+        rows = [{**row, "tags": known.get((row["site"], row["device"]), [])} for row in store.devices()]
     if as_json:
         for row in rows:
             said = {kind: msgspec.Raw(row[kind].encode()) if row[kind] else None for kind in ("state", "health")}
             print(msgspec.json.encode({**row, **said}).decode())
         return
-    _table(
+    table(
         f"{len(rows)} devices",
-        ("site", "device", "online", "why", "bundle", "outbox", "last health"),
+        ("site", "device", "tags", "online", "why", "bundle", "outbox", "last health"),
         [_device_cells(row) for row in rows],
     )
 
@@ -150,7 +168,7 @@ def _alert_cells(row: dict[str, str]) -> tuple[str, ...]:
     return (*place, alert.kind, f"{alert.score.value:.2f}", alert.band, model)
 
 
-def _device_cells(row: dict[str, str | None]) -> tuple[str, ...]:
+def _device_cells(row: dict[str, Any]) -> tuple[str, ...]:
     from sono_models import messages
 
     state = messages.decode("state", row["state"].encode()).data if row["state"] else None
@@ -158,29 +176,10 @@ def _device_cells(row: dict[str, str | None]) -> tuple[str, ...]:
     return (
         row["site"] or "",
         row["device"] or "",
+        ", ".join(row["tags"]),
         "" if state is None else "yes" if state.online else "no",
         "" if state is None else state.reason,
         "" if state is None else state.bundle,
         "" if health is None else str(health.outbox_depth),
         row["health_at"] or "",
     )
-
-
-def _table(title: str, columns: tuple[str, ...], rows: list[tuple[str, ...]]) -> None:
-    from rich.console import Console
-    from rich.table import Table
-    from rich.text import Text
-
-    table = Table(title=title)
-    for column in columns:
-        table.add_column(column)
-    for row in rows:
-        table.add_row(*(Text(cell) for cell in row))
-    Console().print(table)
-
-
-def _host_and_port(text: str) -> tuple[str, int]:
-    host, _, port = text.rpartition(":")
-    if not host or not port.isdigit():
-        raise typer.BadParameter(f"{text!r} is not HOST:PORT", param_hint="--broker")
-    return host, int(port)

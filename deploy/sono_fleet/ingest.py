@@ -13,7 +13,7 @@ from collections.abc import Callable, Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
-from typing import Literal, Self
+from typing import Any, Literal, Self
 
 import msgspec
 
@@ -25,7 +25,7 @@ from sono_models.link import Endpoint, Link, Message
 log = logging.getLogger(__name__)
 
 CLIENT_ID = "sono-fleet-ingest"
-SUBSCRIBED = ("sono/v1/+/+/alert", "sono/v1/+/+/state", "sono/v1/+/+/health")
+SUBSCRIBED = tuple(f"sono/v1/+/+/{topic}" for topic in ("alert", "update", "state", "health"))
 BYTES_MOST = 64 * 1024
 BATCH = 200
 STEP_S = 0.1
@@ -34,7 +34,7 @@ RETRY_S = 1.0
 
 
 class _Place(msgspec.Struct, frozen=True):
-    """The least an alert must have to have a place in its line."""
+    """The least an alert or a report must have to have a place in its line."""
 
     device: str
     epoch: int
@@ -137,7 +137,8 @@ class Ingest:
             self._owe(outcome.standings)
             self._pay(link)
             for alert in outcome.fresh:
-                self._told(alert)
+                if alert.topic == "alert":
+                    self._told(alert)
         self._pay(link)
 
     def _commit(self, batch: Sequence[Message]) -> Outcome:
@@ -194,7 +195,8 @@ class Ingest:
 def read_message(message: Message) -> Delivered | Report:
     """Raises Rejected for what has no place: too large, another's name, not ours, no place in a line.
 
-    An alert that has a place but cannot be read (a newer device) is delivered with its `problem`.
+    An alert or an update's report that has a place but cannot be read (a newer device) is delivered with its
+    `problem`.
     """
     site, device, topic = _address(message.topic)
     if len(message.body) > BYTES_MOST:
@@ -203,43 +205,63 @@ def read_message(message: Message) -> Delivered | Report:
         body = message.body.decode("utf-8")
     except UnicodeDecodeError as problem:
         raise Rejected("not UTF-8") from problem
-    if topic == "alert":
-        return _alert(site, device, message.body, body)
+    if topic == "alert" or topic == "update":  # noqa: PLR1714  (mypy narrows by equality)
+        return _in_order(site, device, topic, message.body)
     try:
         event = messages.decode(topic, message.body)
     except msgspec.DecodeError as problem:
         raise Rejected(f"not a {topic} event") from problem
     if event.source != f"/sono/{site}/{device}":
         raise Rejected(f"a {topic} event in another's name")
-    return Report(site, device, topic, body)
+    return Report(site, device, topic, body, _said(event.data), not message.retained)
 
 
-def _alert(site: str, device: str, raw: bytes, body: str) -> Delivered:
+def _said(data: messages.DeviceState | messages.Health) -> dict[str, Any]:
+    """What a state or a health says that has a column of its own. A bundle that is not named changes nothing."""
+    online = data.online if isinstance(data, messages.DeviceState) else True
+    runs = data if isinstance(data, messages.DeviceState) else data.vitals
+    if not online or runs is None or not runs.bundle_sha256:
+        return {"online": online}
+    return {
+        "online": online,
+        "bundle": runs.bundle[:160],
+        "bundle_sha256": runs.bundle_sha256[:64],
+        "profile": runs.profile[:200],
+    }
+
+
+def _in_order(site: str, device: str, topic: messages.InOrder, raw: bytes) -> Delivered:
     try:
         place = msgspec.json.decode(raw, type=_Placed).data
     except msgspec.DecodeError as problem:
-        raise Rejected("not an alert event") from problem
+        raise Rejected(f"not an {topic} event") from problem
     if place.device != device:
-        raise Rejected("an alert event in another's name")
+        raise Rejected(f"an {topic} event in another's name")
     if not (0 < place.epoch < 2**63 and 0 < place.sequence < 2**63):
-        raise Rejected("an alert event with an impossible place")
-    words = ""
+        raise Rejected(f"an {topic} event with an impossible place")
+    words, values = "", {}
     try:
-        event = messages.decode("alert", raw)
+        event = messages.decode(topic, raw)
     except msgspec.DecodeError:
-        words = "an alert event that cannot be read"
+        words = f"an {topic} event that cannot be read"
     else:
         if event.source != f"/sono/{site}/{device}":
-            raise Rejected("an alert event in another's name")
-    return Delivered(Line(site, device, place.epoch), place.sequence, body, words)
+            raise Rejected(f"an {topic} event in another's name")
+        values = _reported(event.data) if topic == "update" else {}
+    return Delivered(Line(site, device, place.epoch), place.sequence, raw.decode(), words, topic, values)
 
 
-def _address(topic: str) -> tuple[str, str, Literal["alert", "state", "health"]]:
+def _reported(data: messages.UpdateData) -> dict[str, Any]:
+    serial = data.serial if 0 <= data.serial < 2**63 else 0
+    return {"rollout": data.rollout[:64], "serial": serial, "phase": data.phase}
+
+
+def _address(topic: str) -> tuple[str, str, Literal["alert", "update", "state", "health"]]:
     parts = topic.split("/")
     if len(parts) != 5 or not all(messages.IDENTIFIER.fullmatch(name) for name in parts[2:4]):
         raise Rejected("an address that is none")
     match parts[4]:
-        case "alert" | "state" | "health" as topic_name:
+        case "alert" | "update" | "state" | "health" as topic_name:
             return parts[2], parts[3], topic_name
         case _:
             raise Rejected("an address that is none")

@@ -123,6 +123,13 @@ class Uplink(Section, frozen=True):
     retry_longest_s: Seconds = 30.0
 
 
+class Update(Section, frozen=True):
+    """What the fleet may have this device run."""
+
+    desired_key: str = ""
+    """The public key of who signs desired documents; empty: none is taken."""
+
+
 class AgentConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     device: Device = Device()
     source: SourceSection = SourceSection()
@@ -132,12 +139,14 @@ class AgentConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     state: StateFolder = StateFolder()
     scan: Scan = Scan()
     uplink: Uplink = Uplink()
+    update: Update = Update()
 
 
 PATHS = {
     "model": ("bundle", "profile", "profile_key"),
     "broker": ("password_file", "tls_ca", "tls_cert", "tls_key"),
     "state": ("folder",),
+    "update": ("desired_key",),
 }
 """The values that are paths of this machine."""
 

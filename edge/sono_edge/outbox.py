@@ -1,8 +1,9 @@
-"""The outbox: what must survive until the fleet's database has it. One SQLite file, two processes.
+"""The outbox: what must survive until the fleet's database has it. One SQLite file, a few processes.
 
-The agent adds, the uplink sends and deletes. A row goes only when the fleet says it is committed: what the
-broker acknowledges is not durable. Sequences of one epoch run 1, 2, 3 … without gap or reuse, so that the
-fleet's "everything up to n" is one number. An epoch is a random number, new with every new file.
+The agent adds alerts, the updater its reports, the uplink sends and deletes. A row goes only when the fleet
+says it is committed: what the broker acknowledges is not durable. Sequences of one epoch run 1, 2, 3 … without
+gap or reuse, so that the fleet's "everything up to n" is one number. An epoch is a random number, new with
+every new file.
 """
 
 from __future__ import annotations
@@ -16,12 +17,13 @@ from contextlib import closing, contextmanager, suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Self
+from typing import Self, TypeAlias, get_args
 
 import msgspec
 
 from sono_models import messages
 from sono_models.errors import BadConfig, DiskFull, Stopped, Unavailable
+from sono_models.updates import UpdateReport
 
 log = logging.getLogger(__name__)
 
@@ -30,9 +32,11 @@ BUSY_S = 5.0
 SCHEMA = (
     "CREATE TABLE life (only_one INTEGER PRIMARY KEY CHECK (only_one = 1), site TEXT, device TEXT,"
     " epoch INTEGER, last INTEGER);"
-    "CREATE TABLE alerts (sequence INTEGER PRIMARY KEY, body BLOB);"
+    "CREATE TABLE alerts (sequence INTEGER PRIMARY KEY, body BLOB, topic TEXT NOT NULL DEFAULT 'alert');"
     "CREATE TABLE vitals (only_one INTEGER PRIMARY KEY CHECK (only_one = 1), body BLOB)"
 )
+MIGRATION = "ALTER TABLE alerts ADD COLUMN topic TEXT NOT NULL DEFAULT 'alert'"
+"""For a file from before update reports travelled this way: all it holds are alerts."""
 DISK_TROUBLE = {
     sqlite3.SQLITE_FULL,
     sqlite3.SQLITE_IOERR,
@@ -41,15 +45,20 @@ DISK_TROUBLE = {
     sqlite3.SQLITE_PERM,
 }
 SIDE_FILES = ("", "-wal", "-shm")
+IN_ORDER: tuple[messages.InOrder, ...] = get_args(messages.InOrder)
+
+Waiting: TypeAlias = tuple[messages.InOrder, bytes]
+"""An event's topic and the whole event."""
 
 
 @dataclass(frozen=True, slots=True)
 class Stored:
-    """An alert as it waits: `body` is the whole CloudEvent."""
+    """An alert or an update report as it waits: `body` is the whole CloudEvent."""
 
     epoch: int
     sequence: int
     body: bytes
+    topic: messages.InOrder = "alert"
 
 
 class Outbox:
@@ -76,17 +85,15 @@ class Outbox:
 
     def add(self, alert: messages.Alert, at: datetime) -> int:
         """Give the alert its place and store it, on disk when this returns; its sequence."""
-        while True:
-            with self._writing() as connection:
-                epoch, last = _life(connection)
-                sequence = last + 1
-                _store(connection, self._event(alert, epoch, sequence, at), sequence)
-            if self._is_current():
-                return sequence
+        return self._place("alert", alert, at)
+
+    def report(self, report: UpdateReport) -> None:
+        """Give an update's report its place among the alerts and store it, on disk when this returns."""
+        self._place("update", report, datetime.fromisoformat(report.at))
 
     def after(self, sequence: int, limit: int) -> list[Stored]:
-        """The oldest alerts beyond a sequence, in order; 0 for all."""
-        query = "SELECT epoch, sequence, body FROM alerts, life WHERE sequence > ? ORDER BY sequence LIMIT ?"
+        """The oldest that wait beyond a sequence, in order; 0 for all."""
+        query = "SELECT epoch, sequence, body, topic FROM alerts, life WHERE sequence > ? ORDER BY sequence LIMIT ?"
         with self._reading() as connection:
             return [Stored(*row) for row in connection.execute(query, (sequence, limit))]
 
@@ -112,7 +119,7 @@ class Outbox:
             self._renew(connection)
 
     def depth(self) -> int:
-        """How many alerts wait."""
+        """How many alerts and reports wait."""
         with self._reading() as connection:
             return int(connection.execute("SELECT count(*) FROM alerts").fetchone()[0])
 
@@ -133,26 +140,38 @@ class Outbox:
             return None if row is None else msgspec.json.decode(row[0], type=messages.Vitals)
         return None
 
-    def _event(self, alert: messages.Alert, epoch: int, sequence: int, at: datetime) -> bytes:
-        values = {name: getattr(alert, name) for name in messages.Alert.__struct_fields__}
-        data = messages.AlertData(**values, device=self.device, epoch=epoch, sequence=sequence)
+    def _place(self, topic: messages.InOrder, data: messages.Alert | UpdateReport, at: datetime) -> int:
+        while True:
+            with self._writing() as connection:
+                epoch, last = _life(connection)
+                sequence = last + 1
+                _store(connection, topic, self._event(topic, data, epoch, sequence, at), sequence)
+            if self._is_current():
+                return sequence
+
+    def _event(
+        self, topic: messages.InOrder, content: messages.Alert | UpdateReport, epoch: int, sequence: int, at: datetime
+    ) -> bytes:
+        plain = messages.Alert if topic == "alert" else UpdateReport
+        values = {name: getattr(content, name) for name in plain.__struct_fields__}
+        data = messages.DATA_TYPES[topic](**values, device=self.device, epoch=epoch, sequence=sequence)
         event_id = messages.alert_id(self.device, epoch, sequence)
-        return messages.encode("alert", data, source=f"/sono/{self.site}/{self.device}", event_id=event_id, at=at)
+        return messages.encode(topic, data, source=f"/sono/{self.site}/{self.device}", event_id=event_id, at=at)
 
     def _renew(self, connection: sqlite3.Connection) -> None:
-        bodies = [row[0] for row in connection.execute("SELECT body FROM alerts ORDER BY sequence")]
+        waiting: list[Waiting] = connection.execute("SELECT topic, body FROM alerts ORDER BY sequence").fetchall()
         connection.execute("DELETE FROM alerts")
         connection.execute("DELETE FROM life")
-        self._begin_life(connection, bodies)
+        self._begin_life(connection, waiting)
 
-    def _begin_life(self, connection: sqlite3.Connection, bodies: list[bytes]) -> None:
+    def _begin_life(self, connection: sqlite3.Connection, waiting: list[Waiting]) -> None:
         """A new epoch that begins with these events."""
         epoch = secrets.randbelow(2**53 - 1) + 1  # exact in every JSON reader
         connection.execute("INSERT INTO life VALUES (1, ?, ?, ?, 0)", (self.site, self.device, epoch))
-        for sequence, body in enumerate(bodies, start=1):
-            event = messages.decode("alert", body)
+        for sequence, (topic, body) in enumerate(waiting, start=1):
+            event = messages.decode(topic, body)
             at = datetime.fromisoformat(event.time)
-            _store(connection, self._event(event.data, epoch, sequence, at), sequence)
+            _store(connection, topic, self._event(topic, event.data, epoch, sequence, at), sequence)
 
     def _open(self) -> None:
         """One process at a time: both may find the file missing or damaged."""
@@ -178,14 +197,14 @@ class Outbox:
         for suffix in SIDE_FILES:
             with suppress(FileNotFoundError):
                 Path(f"{self.path}{suffix}").rename(f"{kept}{suffix}")
-        bodies = _readable(kept)
-        self._connection = self._checked_connection(bodies)
+        waiting = _readable(kept)
+        self._connection = self._checked_connection(waiting)
         log.error(
             "outbox: %s was damaged: kept as %s, %d waiting alerts read back, new epoch. Check the disk",
-            *(self.path, kept.name, len(bodies)),
+            *(self.path, kept.name, len(waiting)),
         )
 
-    def _checked_connection(self, bodies: list[bytes] | None = None) -> sqlite3.Connection:
+    def _checked_connection(self, waiting: list[Waiting] | None = None) -> sqlite3.Connection:
         connection = self._connect(self.path)
         try:
             connection.execute(f"PRAGMA busy_timeout = {int(BUSY_S * 1000)}")
@@ -193,7 +212,7 @@ class Outbox:
             connection.execute("PRAGMA synchronous = FULL")
             _refuse_damage(connection)
             with _transaction(connection):
-                self._prepare(connection, bodies or [])
+                self._prepare(connection, waiting or [])
         except BaseException:
             connection.close()
             raise
@@ -202,23 +221,25 @@ class Outbox:
     def _connect(self, path: Path) -> sqlite3.Connection:
         return sqlite3.connect(path, isolation_level=None)
 
-    def _prepare(self, connection: sqlite3.Connection, bodies: list[bytes]) -> None:
+    def _prepare(self, connection: sqlite3.Connection, waiting: list[Waiting]) -> None:
         tables = {row[0] for row in connection.execute("SELECT name FROM sqlite_master")}
         if not tables:
             for statement in SCHEMA.split(";"):
                 connection.execute(statement)
-            self._begin_life(connection, bodies)
+            self._begin_life(connection, waiting)
             return
         if "life" not in tables:
             raise BadConfig(str(self.path), "a database, but not an outbox", "Set another state.folder")
+        if "topic" not in {row[1] for row in connection.execute("PRAGMA table_info(alerts)")}:
+            connection.execute(MIGRATION)
         owner = connection.execute("SELECT site, device FROM life").fetchone()
         if owner == (self.site, self.device):
             return
-        waiting = connection.execute("SELECT count(*) FROM alerts").fetchone()[0]
-        if waiting:
+        left = connection.execute("SELECT count(*) FROM alerts").fetchone()[0]
+        if left:
             raise BadConfig(
                 str(self.path),
-                f"{waiting} alerts of {owner[0]}/{owner[1]} wait in it, this is {self.site}/{self.device}",
+                f"{left} alerts of {owner[0]}/{owner[1]} wait in it, this is {self.site}/{self.device}",
                 f"Deliver them as {owner[0]}/{owner[1]} first, or set another state.folder",
             )
         self._renew(connection)
@@ -296,9 +317,9 @@ def _life(connection: sqlite3.Connection) -> tuple[int, int]:
     return epoch, last
 
 
-def _store(connection: sqlite3.Connection, body: bytes, sequence: int) -> None:
+def _store(connection: sqlite3.Connection, topic: messages.InOrder, body: bytes, sequence: int) -> None:
     connection.execute("UPDATE life SET last = ?", (sequence,))
-    connection.execute("INSERT INTO alerts VALUES (?, ?)", (sequence, body))
+    connection.execute("INSERT INTO alerts (sequence, body, topic) VALUES (?, ?, ?)", (sequence, body, topic))
 
 
 def _primary(problem: sqlite3.Error) -> int:
@@ -310,12 +331,14 @@ def _is_damage(problem: sqlite3.DatabaseError) -> bool:
     return isinstance(problem, _Damaged) or _primary(problem) in {sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB}
 
 
-def _readable(path: Path) -> list[bytes]:
-    """The alerts of a damaged file, as far as it can be read."""
-    bodies: list[bytes] = []
+def _readable(path: Path) -> list[Waiting]:
+    """What waits in a damaged file, as far as it can be read."""
+    found: list[Waiting] = []
     with suppress(sqlite3.Error), closing(sqlite3.connect(path, isolation_level=None)) as connection:
         for (body,) in connection.execute("SELECT body FROM alerts ORDER BY sequence"):
-            with suppress(msgspec.DecodeError, TypeError):
-                messages.decode("alert", body)
-                bodies.append(body)
-    return bodies
+            for topic in IN_ORDER:  # the event says which it is: the file may be older than its column
+                with suppress(msgspec.DecodeError, TypeError):
+                    messages.decode(topic, body)
+                    found.append((topic, body))
+                    break
+    return found

@@ -9,6 +9,7 @@ import time
 from collections.abc import Callable, Sequence
 from contextlib import ExitStack
 from datetime import UTC, datetime
+from pathlib import Path
 from typing import Self
 
 import msgspec
@@ -16,10 +17,12 @@ import msgspec
 from sono_edge.board import Board
 from sono_edge.config import AgentConfig, Broker
 from sono_edge.delivery import BackOff, Delivery
+from sono_edge.desired_file import DesiredFile
 from sono_edge.outbox import Outbox
 from sono_models import __version__, messages
-from sono_models.errors import BrokerLost, Stopped, Unavailable
+from sono_models.errors import BrokerLost, Refused, SonoError, Stopped, Unavailable
 from sono_models.link import Endpoint, Link, Message, Will
+from sono_models.updates import UpdateReport
 
 log = logging.getLogger(__name__)
 
@@ -27,6 +30,8 @@ STEP_S = 0.1
 """How long one step waits for news from the broker, and so how late it may see a new alert."""
 GOODBYE_S = 2.0
 ACK_BYTES = 4096
+REFUSALS_TOLD = 5
+"""So many different refusals of desired documents are reported to the fleet between two starts."""
 
 
 class Uplink:
@@ -50,6 +55,8 @@ class Uplink:
         self._endpoint = endpoint(config.broker)
         self._outbox, self._board, self._stop = outbox, board, stop
         self._clock, self._now = clock, now
+        self._desired = DesiredFile(Path(config.state.folder), config.update.desired_key, self._site, self._device)
+        self._refused: set[str] = set()
         self._window, self._health_s = config.uplink.window, config.uplink.health_s
         times = (config.uplink.retry_first_s, config.uplink.retry_longest_s)
         self._delivery = Delivery(self._window, BackOff(*times, chance))
@@ -96,7 +103,8 @@ class Uplink:
             self._stop.wait(min(left, STEP_S))
             return
         will = Will(self._topic("state"), self._event("state", self._device_state(online=False, reason="lost")))
-        link = Link(self._endpoint, f"{self._site}-{self._device}-uplink", subscribe=[self._topic("ack")], will=will)
+        hears = [self._topic("ack"), self._topic("desired")]
+        link = Link(self._endpoint, f"{self._site}-{self._device}-uplink", subscribe=hears, will=will)
         self._link = self._stack.enter_context(link)
         self._reconnect.reset()
         self._delivery.begin()
@@ -109,12 +117,38 @@ class Uplink:
         self._take(link.turn(STEP_S, most=100))
         waiting = self._outbox.after(0, self._window)
         for row in self._delivery.due(waiting, self._window - link.unanswered, self._clock()):
-            link.publish(self._topic("alert"), row.body)
+            link.publish(self._topic(row.topic), row.body)
         if self._clock() >= self._health_at:
             self._health_at = self._clock() + self._health_s
             self._publish_health(link)
 
     def _take(self, arrived: Sequence[Message]) -> None:
+        for message in arrived:
+            if message.topic == self._topic("desired") and message.body:
+                self._take_desired(message.body)
+        self._take_acks([message for message in arrived if message.topic == self._topic("ack")])
+
+    def _take_desired(self, body: bytes) -> None:
+        """Keep it, or refuse it aloud: once for each reason, however often a broker repeats it."""
+        try:
+            desired = self._desired.take(body)
+        except SonoError as problem:
+            level = logging.DEBUG if problem.reason in self._refused else logging.WARNING
+            log.log(level, "uplink: %s", problem)
+            if isinstance(problem, Refused) and problem.reason not in self._refused and self._refused_few():
+                at = messages.rfc3339(self._now())
+                report = UpdateReport("", 0, "", "", "", "refused", at, "desired-refused", str(problem))
+                self._outbox.report(report)
+            self._refused.add(problem.reason)
+            return
+        if desired is not None:
+            log.info("uplink: wanted: %s %s (serial %d)", desired.bundle, desired.version, desired.serial)
+
+    def _refused_few(self) -> bool:
+        """A liar who varies its lies must not fill the outbox."""
+        return len(self._refused) < REFUSALS_TOLD
+
+    def _take_acks(self, arrived: Sequence[Message]) -> None:
         epoch, _ = self._outbox.life() if arrived else (0, 0)
         acks = [ack.sequence for ack in map(_ack, arrived) if ack is not None and ack.epoch == epoch]
         if not acks:

@@ -7,13 +7,15 @@ from typing import Any
 from sono_models import DISCLAIMER, __version__
 from sono_models.messages import Topic, json_schemas
 
-TO_DEVICE: frozenset[Topic] = frozenset({"ack"})
-RETAINED: frozenset[Topic] = frozenset({"state"})
+TO_DEVICE: frozenset[Topic] = frozenset({"ack", "desired"})
+RETAINED: frozenset[Topic] = frozenset({"state", "desired"})
 SUMMARY: dict[Topic, str] = {
     "alert": "A step in an alert's life. Sent at least once; (device, epoch, sequence) is its id.",
-    "ack": "Every alert of the epoch up to this sequence is committed in the fleet's database.",
+    "ack": "Every alert and update report of the epoch up to this sequence is committed in the fleet's database.",
     "state": "Whether the device is online, and with which bundle. Retained; the will says offline.",
     "health": "What the device measures of itself, every 30 s.",
+    "desired": "What the device is to run: a signed DSSE envelope (payload: desired-payload.schema.json). Retained.",
+    "update": "A phase of an update. At least once, in one order with alerts; (device, epoch, sequence) is its id.",
 }
 
 

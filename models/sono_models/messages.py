@@ -11,11 +11,15 @@ from typing import Any, Generic, Literal, TypeVar
 
 import msgspec
 
+from sono_models.envelope import Sealed
 from sono_models.errors import BadConfig
 from sono_models.inputs import Box
+from sono_models.updates import UpdateReport
 
 IDENTIFIER = re.compile(r"[A-Za-z0-9_-]{1,64}")
-Topic = Literal["alert", "ack", "state", "health"]
+Topic = Literal["alert", "ack", "state", "health", "desired", "update"]
+InOrder = Literal["alert", "update"]
+"""What waits in a device's outbox until it is committed; both kinds share one order."""
 SeenReason = Literal["", "looked-again", "known-finding", "artefact", "other"]
 """Why an alert was acknowledged, where the sonographer said so: one of a short list, never free text."""
 
@@ -85,8 +89,16 @@ class AlertData(Alert, frozen=True):
     sequence: int = 0
 
 
+class UpdateData(UpdateReport, frozen=True):
+    """A report of an update as it is sent: with its place in the device's own order."""
+
+    device: str = ""
+    epoch: int = 0
+    sequence: int = 0
+
+
 class Ack(msgspec.Struct, frozen=True):
-    """Every alert of this epoch up to `sequence` is committed on the fleet's side."""
+    """Every alert and update report of this epoch up to `sequence` is committed on the fleet's side."""
 
     epoch: int
     sequence: int
@@ -162,7 +174,14 @@ class CloudEvent(msgspec.Struct, Generic[Data], frozen=True):
     datacontenttype: Literal["application/json"] = "application/json"
 
 
-DATA_TYPES: dict[Topic, Any] = {"alert": AlertData, "ack": Ack, "state": DeviceState, "health": Health}
+DATA_TYPES: dict[Topic, Any] = {
+    "alert": AlertData,
+    "ack": Ack,
+    "state": DeviceState,
+    "health": Health,
+    "desired": Sealed,
+    "update": UpdateData,
+}
 
 
 def topic_of(site: str, device: str, topic: Topic) -> str:

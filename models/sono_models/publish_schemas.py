@@ -7,13 +7,14 @@ import sys
 from pathlib import Path
 from typing import Any
 
-from sono_models import asyncapi, manifest, messages, profile
+from sono_models import asyncapi, desired, manifest, messages, profile
 
 
 def publish(document: Path, folder: Path) -> None:
     _write(document, asyncapi.document())
     _write(folder / "manifest.schema.json", manifest.json_schema())
     _write(folder / "profile.schema.json", profile.json_schema())
+    _write(folder / "desired-payload.schema.json", desired.json_schema())
     for topic, schema in messages.json_schemas().items():
         _write(folder / f"{topic}.schema.json", schema)
 

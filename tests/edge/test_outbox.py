@@ -17,6 +17,7 @@ from sono_edge.outbox import Outbox, Stored
 from sono_models import messages
 from sono_models.errors import BadConfig, DiskFull, Stopped
 from tests.support.alerts import AT, an_alert, some_vitals
+from tests.support.orders import a_report
 
 
 def boxed(folder: Path, device: str = "board-1") -> Outbox:
@@ -336,3 +337,52 @@ def test_after_is_a_window_on_what_waits(count: int, limit: int, start: int) -> 
         assert sequences(machine.outbox.after(start, limit)) == list(range(start + 1, count + 1))[:limit]
     finally:
         machine.teardown()
+
+
+def test_reports_of_updates_stand_in_one_order_with_alerts(tmp_path: Path) -> None:
+    with boxed(tmp_path) as outbox:
+        outbox.add(an_alert(1), AT)
+        outbox.report(a_report("downloading"))
+        outbox.add(an_alert(2), AT)
+        rows = outbox.after(0, 9)
+        assert [(row.sequence, row.topic) for row in rows] == [(1, "alert"), (2, "update"), (3, "alert")]
+        report = messages.decode("update", rows[1].body)
+        assert report.type == "org.sonoedge.update.v1"
+        assert (report.data.phase, report.data.device, report.data.sequence) == ("downloading", "board-1", 2)
+        epoch, _ = outbox.life()
+        assert outbox.acked(epoch, 2) == 2
+        outbox.report(a_report("good"))
+        outbox.renew()
+        renewed = outbox.after(0, 9)
+        assert [(row.sequence, row.topic) for row in renewed] == [(1, "alert"), (2, "update")]
+        assert messages.decode("update", renewed[1].body).data.phase == "good"
+
+
+def test_a_file_from_before_reports_keeps_its_rows(tmp_path: Path) -> None:
+    with boxed(tmp_path) as outbox:
+        outbox.add(an_alert(7), AT)
+        outbox.add(an_alert(8), AT)
+        epoch, _ = outbox.life()
+    with sqlite3.connect(tmp_path / "outbox.sqlite") as old:
+        old.execute("ALTER TABLE alerts DROP COLUMN topic")
+    old.close()
+    with boxed(tmp_path) as outbox, boxed(tmp_path) as other:
+        assert outbox.life() == (epoch, 2)
+        assert [(row.sequence, row.topic) for row in other.after(0, 9)] == [(1, "alert"), (2, "alert")]
+        outbox.report(a_report())
+        assert [row.topic for row in other.after(2, 9)] == ["update"]
+
+
+def test_reports_are_read_back_from_a_damaged_file(tmp_path: Path) -> None:
+    with boxed(tmp_path) as outbox:
+        outbox.report(a_report("verified"))
+        for track in range(40):
+            outbox.add(an_alert(track), AT)
+    path = tmp_path / "outbox.sqlite"
+    pages = bytearray(path.read_bytes())
+    pages[-4096:] = b"\xff" * 4096
+    path.write_bytes(pages)
+    with boxed(tmp_path) as outbox:
+        first, second = outbox.after(0, 2)
+    assert (first.topic, second.topic) == ("update", "alert")
+    assert messages.decode("update", first.body).data.phase == "verified"

@@ -19,9 +19,11 @@ from sono_edge.embedded import EmbeddedBroker
 from sono_edge.outbox import Outbox
 from sono_edge.uplink import Uplink, endpoint
 from sono_models import messages
+from sono_models.desired import opened
 from sono_models.errors import BadConfig, BrokerLost
 from sono_models.link import Endpoint, Link
 from tests.support.alerts import AT, an_alert, some_vitals
+from tests.support.orders import OTHERS, a_document, a_report, an_event, public_key
 
 
 @pytest.fixture(scope="module")
@@ -48,7 +50,7 @@ class Bench:
         self.site, self.device = config.device.site, config.device.id
         self.outbox = Outbox(folder / "outbox.sqlite", self.site, self.device)
         self.fleet = fleet
-        self.arrived: dict[str, list[Any]] = {"alert": [], "ack": [], "state": [], "health": []}
+        self.arrived: dict[str, list[Any]] = {topic: [] for topic in messages.DATA_TYPES}
         self.uplink = Uplink(
             config, self.outbox, Board(folder), threading.Event(), clock=self.clock, chance=lambda: 0.5
         )
@@ -82,8 +84,15 @@ class Bench:
 
 
 @contextmanager
-def bench(broker: EmbeddedBroker, folder: Path, device: str, **uplink: Any) -> Iterator[Bench]:
-    config = with_(AgentConfig(), device={"id": device}, broker={"port": broker.port}, uplink=uplink)
+def bench(broker: EmbeddedBroker, folder: Path, device: str, key: str = "", **uplink: Any) -> Iterator[Bench]:
+    config = with_(
+        AgentConfig(),
+        device={"id": device},
+        broker={"port": broker.port},
+        state={"folder": str(folder)},
+        update={"desired_key": key},
+        uplink=uplink,
+    )
     with Link(Endpoint(port=broker.port), f"fleet-{device}", subscribe=[f"sono/v1/demo/{device}/+"]) as fleet:
         made = Bench(config, folder, fleet)
         with made.outbox, made.uplink:
@@ -117,6 +126,49 @@ def test_no_more_than_the_window_is_in_flight(broker: EmbeddedBroker, tmp_path: 
         assert [alert.sequence for alert in at.came("alert", 4)] == [1, 2, 3, 4]
         at.ack(3)
         assert [alert.sequence for alert in at.came("alert", 3)] == [5, 6, 7]
+
+
+def test_a_desired_document_reaches_the_disk_and_reports_come_back(broker: EmbeddedBroker, tmp_path: Path) -> None:
+    key = str(public_key(tmp_path))
+    with Link(Endpoint(port=broker.port), "fleet-early") as early:
+        early.publish("sono/v1/demo/b-wanted/desired", an_event(a_document(3, "b-wanted")), retain=True)
+        assert early.flush(10.0)
+    file = tmp_path / "desired.json"
+    with bench(broker, tmp_path, "b-wanted", key) as at:
+        at.came("state")
+        for _ in range(400):
+            if file.exists():
+                break
+            at.uplink.step()
+        kept = file.read_bytes()
+        assert opened(kept, Path(key), site="demo", device="b-wanted").serial == 3
+        at.outbox.report(a_report("downloading", 3))
+        (report,) = at.came("update")
+        assert (report.phase, report.serial, report.sequence) == ("downloading", 3, 1)
+        at.ack(1)
+        at.until_depth(0)
+
+
+def test_a_forged_document_is_refused_aloud_and_once(
+    broker: EmbeddedBroker, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    with bench(broker, tmp_path, "b-forged", str(public_key(tmp_path))) as at:
+        at.came("state")
+        for _ in range(3):
+            at.fleet.publish("sono/v1/demo/b-forged/desired", an_event(a_document(3, "b-forged"), OTHERS))
+        (report,) = at.came("update")
+        assert (report.phase, report.code) == ("refused", "desired-refused")
+        assert "not signed by desired.pub" in report.reason
+        at.ack(1)
+        at.until_depth(0)
+        for lie in range(20):
+            at.fleet.publish("sono/v1/demo/b-forged/desired", an_event(a_document(9, f"other-{lie}")))
+        assert at.fleet.flush(10.0)
+        said = at.came("update", 4)
+        assert all(report.phase == "refused" for report in said)
+        assert at.outbox.life()[1] == 5
+    assert not (tmp_path / "desired.json").exists()
+    assert caplog.text.count("not signed by desired.pub") == 1
 
 
 def test_a_silent_fleet_is_asked_with_the_oldest(broker: EmbeddedBroker, tmp_path: Path) -> None:

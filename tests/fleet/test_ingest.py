@@ -22,7 +22,9 @@ from sono_fleet.store import Delivered, Outcome, Report, Store
 from sono_models import messages
 from sono_models.errors import Unavailable
 from sono_models.link import Endpoint, Link, Message
-from tests.support.alerts import AT, an_alert
+from sono_models.updates import UpdateReport
+from tests.support.alerts import AT, an_alert, some_vitals
+from tests.support.orders import a_report
 
 
 def event(device: str, sequence: int, *, site: str = "demo", source: str = "", epoch: int = 5) -> bytes:
@@ -46,9 +48,35 @@ def test_state_and_health_are_read() -> None:
     state = messages.encode(
         "state", messages.DeviceState(online=True, reason="x"), source="/sono/demo/b", event_id="x", at=AT
     )
-    assert read_message(message("sono/v1/demo/b/state", state)) == Report("demo", "b", "state", state.decode())
-    health = messages.encode("health", messages.Health(0, None), source="/sono/demo/b", event_id="x", at=AT)
-    assert read_message(message("sono/v1/demo/b/health", health)) == Report("demo", "b", "health", health.decode())
+    assert read_message(message("sono/v1/demo/b/state", state)) == Report(
+        "demo", "b", "state", state.decode(), {"online": True}
+    )
+    health = messages.encode("health", messages.Health(0, some_vitals()), source="/sono/demo/b", event_id="x", at=AT)
+    runs = {"online": True, "bundle": "breast-0.1.0", "bundle_sha256": "1" * 64, "profile": ""}
+    read = read_message(message("sono/v1/demo/b/health", health))
+    assert read == Report("demo", "b", "health", health.decode(), runs)
+
+
+def test_a_report_of_an_update_is_read_with_its_place() -> None:
+    values = {name: getattr(a_report("verified"), name) for name in UpdateReport.__struct_fields__}
+    data = messages.UpdateData(**values, device="b", epoch=5, sequence=4)
+    body = messages.encode("update", data, source="/sono/demo/b", event_id="x", at=AT)
+    read = read_message(message("sono/v1/demo/b/update", body))
+    assert isinstance(read, Delivered)
+    assert (read.topic, read.line.device, read.sequence) == ("update", "b", 4)
+    assert read.values == {"rollout": "r1", "serial": 1, "phase": "verified"}
+    newer = body.replace(b'"phase":"verified"', b'"phase":"dreaming"')
+    unread = read_message(message("sono/v1/demo/b/update", newer))
+    assert isinstance(unread, Delivered)
+    assert unread.problem == "an update event that cannot be read"
+
+
+def test_what_the_broker_kept_is_not_fresh() -> None:
+    state = messages.DeviceState(online=True, reason="x", bundle="breast-0.1.0", bundle_sha256="1" * 64)
+    body = messages.encode("state", state, source="/sono/demo/b", event_id="x", at=AT)
+    read = read_message(Message("sono/v1/demo/b/state", body, retained=True, mid=1))
+    assert isinstance(read, Report)
+    assert not read.fresh
 
 
 def test_an_alert_of_a_newer_kind_is_kept_with_its_problem() -> None:
@@ -141,7 +169,9 @@ def bench(
     monkeypatch.setattr(ingest_module, "RETRY_S", 0.01)
     name = f"d{abs(hash(request.node.name)) % 10**9}"
     monkeypatch.setattr(
-        ingest_module, "SUBSCRIBED", tuple(f"sono/v1/demo/{name}/{kind}" for kind in ("alert", "state", "health"))
+        ingest_module,
+        "SUBSCRIBED",
+        tuple(f"sono/v1/demo/{name}/{kind}" for kind in ("alert", "update", "state", "health")),
     )
     where = Endpoint(port=broker.port)
     told: list[Delivered] = []

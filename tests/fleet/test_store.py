@@ -106,19 +106,19 @@ def test_a_database_that_is_away_may_come_back(tmp_path: Path) -> None:
 def test_a_full_disk_commits_nothing_of_the_batch(tmp_path: Path) -> None:
     with Store(f"sqlite:///{tmp_path / 'fleet.sqlite'}") as store:
         store.commit([alert(1)], [], AT)
-        with store._engine.connect() as connection:
+        with store.database._engine.connect() as connection:
             connection.exec_driver_sql("PRAGMA max_page_count = 12")
         with pytest.raises(DiskFull):
             store.commit([alert(number, body="x" * 4000) for number in range(2, 30)], [], AT)
         assert store.count() == 1
-        with store._engine.connect() as connection:
+        with store.database._engine.connect() as connection:
             connection.exec_driver_sql("PRAGMA max_page_count = 100000")
         assert store.commit([alert(2)], [], AT).standings[LINE].contiguous == 2
 
 
 def test_it_is_durable_at_commit(tmp_path: Path) -> None:
     path = tmp_path / "fleet.sqlite"
-    with Store(f"sqlite:///{path}") as store, store._engine.connect() as connection:
+    with Store(f"sqlite:///{path}") as store, store.database._engine.connect() as connection:
         assert connection.exec_driver_sql("PRAGMA synchronous").scalar_one() == 2
         assert connection.exec_driver_sql("PRAGMA journal_mode").scalar_one() == "wal"
     other = sqlite3.connect(path)

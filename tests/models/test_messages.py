@@ -66,7 +66,7 @@ def test_no_message_has_room_for_pixels_or_names() -> None:
     assert not fields & {"image", "picture", "pixels", "thumbnail", "patient", "file", "path", "name"}
 
 
-@pytest.mark.parametrize("topic", ["alert", "ack", "state", "health"])
+@pytest.mark.parametrize("topic", list(messages.DATA_TYPES))
 def test_the_published_schemas_are_in_step(topic: messages.Topic) -> None:
     published = msgspec.json.decode((SCHEMAS / f"{topic}.schema.json").read_bytes())
     assert published == messages.json_schemas()[topic]

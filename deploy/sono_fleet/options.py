@@ -1,0 +1,65 @@
+"""Options and tables that the fleet's commands share."""
+
+from __future__ import annotations
+
+import getpass
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+if TYPE_CHECKING:
+    from sono_fleet.database import Database as Opened
+
+Database = Annotated[
+    str,
+    typer.Option(envvar="SONO_FLEET_DATABASE", help="An SQLAlchemy URL: sqlite:///FILE or postgresql+psycopg://…"),
+]
+DATABASE = "sqlite:///fleet.sqlite"
+AsJson = Annotated[bool, typer.Option("--json", help="For a machine: JSON, one object a line.")]
+By = Annotated[str, typer.Option(envvar="SONO_FLEET_BY", help="Whose word this is; the audit log keeps it.")]
+
+
+def me() -> str:
+    return getpass.getuser()
+
+
+def now() -> datetime:
+    return datetime.now(UTC)
+
+
+@contextmanager
+def opened(url: str) -> Iterator[Opened]:
+    from sono_fleet.database import Database as Made  # noqa: PLC0415  (heavy: only when a command runs)
+
+    with Made(url) as database:
+        yield database
+
+
+def tell(row: object) -> None:
+    """One JSON object on a line."""
+    import msgspec  # noqa: PLC0415
+
+    print(msgspec.json.encode(row).decode(), flush=True)  # noqa: T201
+
+
+def table(title: str, columns: Sequence[str], rows: Sequence[tuple[str, ...]]) -> None:
+    from rich.console import Console  # noqa: PLC0415
+    from rich.table import Table  # noqa: PLC0415
+    from rich.text import Text  # noqa: PLC0415
+
+    shown = Table(title=title)
+    for column in columns:
+        shown.add_column(column)
+    for row in rows:
+        shown.add_row(*(Text(cell) for cell in row))
+    Console().print(shown)
+
+
+def host_and_port(text: str) -> tuple[str, int]:
+    host, _, port = text.rpartition(":")
+    if not host or not port.isdigit():
+        raise typer.BadParameter(f"{text!r} is not HOST:PORT", param_hint="--broker")
+    return host, int(port)

@@ -1,0 +1,73 @@
+"""Releases that the fleet may be told to run: what is registered can be rolled out, and is a way back."""
+
+from __future__ import annotations
+
+from datetime import datetime
+from pathlib import Path
+
+from sono_fleet.database import Database, upsert
+from sono_fleet.rollout import audit
+from sono_fleet.rollout.fleet import Release, known_releases, target_of
+from sono_fleet.rollout.plan import Target
+from sono_fleet.tables import releases
+from sono_models import bundle, profile
+from sono_models.errors import BadOrder
+from sono_models.messages import rfc3339
+
+
+def of_bundle(path: Path, target: str = "", channel: str = "stable") -> Release:
+    """A bundle's file, verified whole. Raises BadBundle."""
+    found = bundle.read(path)
+    manifest = found.manifest
+    where = target or f"{manifest.name}/{channel}/{manifest.name}-{manifest.version}.tar"
+    return Release("bundle", manifest.name, manifest.version, where, found.sha256, found.path.stat().st_size)
+
+
+def of_profile(path: Path, key: Path, target: str = "") -> Release:
+    """A site profile's file, its signature verified. Raises BadProfile, BadConfig."""
+    found = profile.read(path, key)
+    made = found.profile
+    where = target or f"profiles/{made.site}/{path.name}"
+    runs_on = f"{made.bundle.name}-{made.bundle.version}"
+    return Release("profile", made.name, made.version, where, found.sha256, path.stat().st_size, made.site, runs_on)
+
+
+def add(database: Database, release: Release, at: datetime, *, by: str) -> bool:
+    """Whether it was new. Raises BadOrder when this name and version is another file already."""
+    row = {name: getattr(release, name) for name in Release.__dataclass_fields__}
+    with database.writing() as connection:
+        for known in known_releases(connection):
+            same = (known.kind, known.name, known.version) == (release.kind, release.name, release.version)
+            if same and known.sha256 != release.sha256:
+                thing = f"{release.kind} {release.name} {release.version}"
+                raise BadOrder(thing, "registered already, with another sha256", "Give the new one a new version")
+        put = upsert(connection, releases).values(**row, added_at=rfc3339(at)).on_conflict_do_nothing()
+        new = bool(connection.execute(put).rowcount == 1)
+        if new:
+            audit.append(connection, [audit.Entry(by, "release", "", row)], at)
+    return new
+
+
+def listed(database: Database) -> list[Release]:
+    with database.reading() as connection:
+        return known_releases(connection)
+
+
+def find(database: Database, kind: str, said: str) -> Release:
+    """By NAME-VERSION. Raises BadOrder."""
+    known = [one for one in listed(database) if one.kind == kind]
+    for one in known:
+        if said in {f"{one.name}-{one.version}", one.sha256}:
+            return one
+    names = ", ".join(f"{one.name}-{one.version}" for one in known) or "none"
+    raise BadOrder(f"{kind} {said!r}", f"not registered (known: {names})", "`sono fleet releases add FILE` first")
+
+
+def wanted(database: Database, bundle_said: str, profile_said: str) -> tuple[Target, Release | None]:
+    """What a roll-out is of: a bundle, or a site profile on its bundle. Raises BadOrder."""
+    if bool(bundle_said) == bool(profile_said):
+        raise BadOrder("roll-out", "name one of --bundle and --profile", "Such as --bundle breast-0.3.1")
+    if bundle_said:
+        return target_of(find(database, "bundle", bundle_said)), None
+    made = find(database, "profile", profile_said)
+    return target_of(find(database, "bundle", made.bundle), made), made

@@ -1,0 +1,42 @@
+"""`sono fleet simulate`: a thousand simulated boards through a whole roll-out with a bad model."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+import typer
+
+from sono_fleet.options import host_and_port, tell
+
+
+def simulate(
+    *,
+    devices: Annotated[int, typer.Option(min=1, max=100_000, help="So many boards.")] = 1000,
+    fault: Annotated[str, typer.Option(help="How the bad model is bad: shift, crash, silent or slow.")] = "shift",
+    broker: Annotated[str, typer.Option(metavar="HOST:PORT", help="One that runs; else mosquitto is started.")] = "",
+    alerts: Annotated[float, typer.Option(min=0, help="Alerts a second of the whole fleet, all the while.")] = 100.0,
+    engines: Annotated[int, typer.Option(min=1, max=8, help="Engines side by side.")] = 1,
+    soak: Annotated[float, typer.Option(min=0, help="Seconds that a wave soaks.")] = 2.0,
+    longest: Annotated[float, typer.Option(min=1, help="Seconds after which it is given up.")] = 600.0,
+    as_json: Annotated[bool, typer.Option("--json", help="One JSON object at the end.")] = False,
+) -> None:
+    """Real broker, ingest, database and engines; simulated boards. A good model goes to all, then a bad one is tried."""
+    from sono_fleet.simulate.run import Wanted
+    from sono_fleet.simulate.run import simulate as go
+
+    if fault not in {"shift", "crash", "silent", "slow"}:
+        raise typer.BadParameter(f"{fault!r} is none of shift, crash, silent, slow", param_hint="--fault")
+    where = host_and_port(broker) if broker else None
+    said = (lambda _words: None) if as_json else print
+    wanted = Wanted(devices, where, fault, alerts, engines, soak_s=soak, longest_s=longest, tell=said)  # type: ignore[arg-type]
+    result = go(wanted)
+    if as_json:
+        tell(result)
+        return
+    print(f"{result.devices} devices, {result.waves} waves: the good model reached {result.good_share:.1%} of them")
+    print(f"the bad model reached {result.bad_model_share:.2%} ({result.bad_model_devices}): {result.why}")
+    print(f"back: {result.back}, the last {result.rollback_s_max} s after the gate")
+    print(
+        f"{result.reports} reports, {result.reports_per_s} a second, committed within {result.commit_p50_ms} ms (p50),"
+        f" {result.commit_p99_ms} ms (p99), {result.lost} lost; {result.kb_per_device} kB a device in the engine"
+    )
