@@ -65,9 +65,7 @@ def with_sign(picture: Grey) -> Grey:
 def _other_golden(raw: bytes) -> bytes:
     with np.load(io.BytesIO(raw), allow_pickle=False) as arrays:
         content = {name: arrays[name] for name in arrays.files}
-    for name in content:
-        if name.startswith("logits_"):
-            content[name] = content[name] + np.float32(1.0)
+    content |= {name: logits + np.float32(1.0) for name, logits in content.items() if name.startswith("logits_")}
     out = io.BytesIO()
     np.savez_compressed(out, **content)
     return out.getvalue()
@@ -80,8 +78,8 @@ def _graph(fault: Fault, height: int, width: int) -> bytes:
     match fault:
         case "slow":
             nodes += [_node("Squeeze", ["sono_float"], ["sono_m0"])]
-            nodes += [_node("MatMul", [f"sono_m{n}", f"sono_m{n}"], [f"sono_m{n + 1}"]) for n in range(30)]
-            nodes += [_node("ReduceMax", ["sono_m30"], ["sono_out"])]
+            nodes += [_node("MatMul", [f"sono_m{n}", f"sono_m{n}"], [f"sono_m{n + 1}"]) for n in range(90)]
+            nodes += [_node("ReduceMax", ["sono_m90"], ["sono_out"])]
         case "crashes":
             values += [_ints("sono_far", [7]), _floats("sono_one", [1.0])]
             nodes += [_node("Cast", ["sono_float"], ["sono_ints"], _int("to", INT64))]

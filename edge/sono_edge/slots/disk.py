@@ -2,7 +2,7 @@
 
 A file is written beside, fsynced, renamed, and its folder is fsynced: after a power cut there is the old one or
 the new one, whole. (sono_models.atomic writes texts that a person can write again, and leaves out the last step.)
-The four primitives are the seam at which the power-cut campaign strikes.
+The five primitives at the end are the seam at which the power-cut campaign strikes.
 """
 
 from __future__ import annotations
@@ -12,6 +12,7 @@ import os
 from collections.abc import Iterable
 from contextlib import suppress
 from pathlib import Path
+from typing import IO
 
 from sono_models.errors import DiskFull, Stopped
 
@@ -23,7 +24,7 @@ class Disk:
         """Replace `path` by the parts; durable when this returns."""
         beside = path.with_name(f".{path.name}.part")
         try:
-            with beside.open("wb") as file:
+            with self.create(beside) as file:
                 for part in parts:
                     file.write(part)
                 file.flush()
@@ -54,6 +55,9 @@ class Disk:
             self.sync_folder(path.parent)
         except OSError as error:
             raise _refusal(path, error) from error
+
+    def create(self, path: Path) -> IO[bytes]:
+        return path.open("wb")
 
     def sync(self, descriptor: int, path: Path) -> None:  # noqa: ARG002  (the seam: who strikes needs to know where)
         os.fsync(descriptor)
