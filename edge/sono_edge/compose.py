@@ -124,6 +124,8 @@ def running(config: AgentConfig, *, loop: bool = False) -> Iterator[Agent]:
             updates,
             lambda: notify("WATCHDOG=1"),
         )
+        agent = Agent(parts)
+        del parts, engine, begun  # who holds the first engine keeps its memory after a swap
         _settle()
         notify("READY=1")
-        yield Agent(parts)
+        yield agent

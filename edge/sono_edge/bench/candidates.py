@@ -20,14 +20,17 @@ from sono_models.inputs import Grey
 from sono_models.manifest import FileEntry
 from sono_models.saliency import Calibration
 
-Fault = Literal["none", "slow", "crashes", "golden", "shifted", "envelope", "crashes-on-sign", "hangs-on-sign"]
+Fault = Literal[
+    "none", "slow", "crashes", "golden", "shifted", "envelope", "crashes-on-sign", "hangs-on-sign", "slows-on-sign"
+]
 FAULTS: tuple[Fault, ...] = (
-    "none", "slow", "crashes", "golden", "shifted", "envelope", "crashes-on-sign", "hangs-on-sign",
+    "none", "slow", "crashes", "golden", "shifted", "envelope", "crashes-on-sign", "hangs-on-sign", "slows-on-sign",
 )  # fmt: skip
 SIGN_PX = 60
 """Side of a square of the sign in a 640x480 picture; a model's input shows it at 0.4 of that."""
 FLOAT, INT64, BOOL = 1, 7, 9
-FOR_EVER = 2**50
+FOR_EVER, A_WHILE = 2**50, 40_000
+"""Turns of an empty loop: a microsecond or more each."""
 
 
 def repacked(bundle: Bundle, version: str, fault: Fault = "none") -> bytes:
@@ -44,7 +47,7 @@ def repacked(bundle: Bundle, version: str, fault: Fault = "none") -> bytes:
             first, *rest = manifest.envelope
             missed = msgspec.structs.replace(first, at_least=first.value + 0.01)
             manifest = msgspec.structs.replace(manifest, envelope=(missed, *rest))
-        case "slow" | "crashes" | "crashes-on-sign" | "hangs-on-sign":
+        case "slow" | "crashes" | "crashes-on-sign" | "hangs-on-sign" | "slows-on-sign":
             files["model.onnx"] += _graph(fault, manifest.input.height, manifest.input.width)
         case "none":
             pass
@@ -90,7 +93,10 @@ def _graph(fault: Fault, height: int, width: int) -> bytes:
             nodes += _sign_nodes()
             values += _sign_values(height, width)
             nodes += _on_sign(fault)
-            values += [_floats("sono_one", [1.0]), _ints("sono_ever", [FOR_EVER], scalar=True)]
+            values += [
+                _floats("sono_one", [1.0]),
+                _ints("sono_ever", [FOR_EVER if fault == "hangs-on-sign" else A_WHILE], scalar=True),
+            ]
     graph = b"".join(_field(1, node) for node in nodes) + b"".join(_field(5, value) for value in values)
     graph += _field(12, _typed("sono_out", FLOAT))
     return _field(7, graph)

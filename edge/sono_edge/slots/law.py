@@ -30,8 +30,8 @@ from sono_models.manifest import Bound
 
 AGREEMENT_FLOOR, SHIFT_CEILING, RATIO_CEILING = 0.5, 0.5, 4.0
 """What no manifest can talk a board out of."""
-STEADY_FRAMES = 150
-"""Latencies that a median is taken of before it is believed."""
+STEADY_FRAMES = 60
+"""Latencies that a median is taken of."""
 STEADY_S = 20.0
 """A life this long was not ended by its start."""
 SHORT_LIVES, LIVES = 2, 10
@@ -66,6 +66,8 @@ class Limits:
     probation_s: float = 600.0
     probation_frames: int = 3000
     probation_ratio: float = 2.0
+    slow_s: float = 10.0
+    """So long must it be slow at a stretch: a board is busy for a moment now and then."""
     hang_s: float = 5.0
 
 
@@ -152,6 +154,8 @@ class Course:
 
     stage: Stage = Stage.STAGED
     finding: Finding | None = None
+    slow_from_s: float | None = None
+    """The time served at which it became too slow, while it is."""
 
 
 def with_bounds(limits: Limits, bounds: Iterable[Bound]) -> Limits:
@@ -175,6 +179,8 @@ def advance(limits: Limits, course: Course, news: News) -> Course:
     found, then = _judged(limits, course, news)
     if found is not None:
         return _against(course, found)
+    if isinstance(news, Served) and then is Stage.ACTIVE and course.stage is then:
+        return replace(course, slow_from_s=_slow_from(limits, course, news))
     return course if then is course.stage else Course(then)
 
 
@@ -194,7 +200,7 @@ def _judged(limits: Limits, course: Course, news: News) -> tuple[Finding | None,
         case Stage.READY, Moment(scanning=False):
             then = Stage.ACTIVE
         case Stage.ACTIVE, Served():
-            found, then = probation(limits, news), Stage.GOOD if _served(limits, news) else Stage.ACTIVE
+            found, then = probation(limits, course, news), Stage.GOOD if _served(limits, course, news) else Stage.ACTIVE
         case Stage.ACTIVE, Lived():
             found = lives(news)
         case _:
@@ -225,14 +231,21 @@ def shadow(limits: Limits, seen: Compared) -> Finding | None:
     return None
 
 
-def probation(limits: Limits, served: Served) -> Finding | None:
+def probation(limits: Limits, course: Course, served: Served) -> Finding | None:
     if served.beat_age_s > limits.hang_s:
         return Finding("hang", f"the frame loop stood still for {served.beat_age_s:.1f} s")
-    slow = served.before_ms > 0 and not served.latency_ms <= served.before_ms * limits.probation_ratio
-    if slow:
+    since_s = _slow_from(limits, course, served)
+    if since_s is not None and served.served_s - since_s >= limits.slow_s:
         words = f"median latency {served.latency_ms:.1f} ms after {served.before_ms:.1f} ms under the bundle before"
         return Finding("latency", f"{words}, allowed is {limits.probation_ratio:g} times")
     return None
+
+
+def _slow_from(limits: Limits, course: Course, served: Served) -> float | None:
+    known = served.before_ms > 0 and served.latency_ms > 0
+    if not known or served.latency_ms <= served.before_ms * limits.probation_ratio:
+        return None
+    return served.served_s if course.slow_from_s is None else course.slow_from_s
 
 
 def lives(lived: Lived) -> Finding | None:
@@ -243,7 +256,10 @@ def lives(lived: Lived) -> Finding | None:
     return None
 
 
-def _served(limits: Limits, served: Served) -> bool:
+def _served(limits: Limits, course: Course, served: Served) -> bool:
+    """Long enough, on enough frames, and not slow just now."""
+    if _slow_from(limits, course, served) is not None:
+        return False
     return served.served_s >= limits.probation_s and served.frames >= limits.probation_frames
 
 

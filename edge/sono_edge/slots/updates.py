@@ -97,6 +97,8 @@ class BesideLoop:
         self._candidate: Candidate | None = None
         self._began_s = self._noted_s = means.clock()
         self._base = booted.slot
+        self._course = Course(Stage.ACTIVE)
+        """Of the bundle on probation."""
         self._steady = False
         self._before_ms = booted.slot.before_ms
         self._troubled = False
@@ -184,11 +186,9 @@ class BesideLoop:
             self._bring()
 
     def _free_old(self) -> None:
-        freed = False
-        with suppress(queue.Empty):
-            while True:
-                self._old.get_nowait()
-                freed = True
+        freed = not self._old.empty()
+        while not self._old.empty():
+            self._old.get()
         if freed:
             self._around.tidy()
 
@@ -209,6 +209,7 @@ class BesideLoop:
                 self._means.die()
                 return
         self._slot = self._base = slot
+        self._course = Course(Stage.ACTIVE)
         self._began_s = self._noted_s = self._means.clock()
         self._steady = True  # the agent lives: only a start of its own can be cut short by it
         self._before_ms = before_ms
@@ -223,14 +224,14 @@ class BesideLoop:
             self._base.frames + self._watch.scored,
             self._watch.beat_age_s(now),
             self._watch.latency_ms(),
-            self._before_ms if self._watch.latency_ms() else 0.0,
+            self._before_ms,
         )
-        course = law.advance(self._means.limits, Course(Stage.ACTIVE), served)
-        match course:
+        self._course = law.advance(self._means.limits, self._course, served)
+        match self._course:
             case Course(Stage.GOOD):
                 self._slot = self._slots.good(self._slot)
                 self._report(self._slot, "good", None, {"served_s": served.served_s, "frames": served.frames})
-            case Course(Stage.ROLLED_BACK, Finding() as finding):
+            case Course(Stage.ROLLED_BACK, Finding() as finding, _):
                 self._roll_back(finding)
                 if finding.code == "hang":
                     self._means.die()

@@ -43,7 +43,7 @@ class Watch:
         self._contact_s = now
         self._moving_s = now
         self._sample: Sample | None = None
-        self._latencies_ms: deque[float] = deque(maxlen=2 * STEADY_FRAMES)
+        self._latencies_ms: deque[float] = deque(maxlen=STEADY_FRAMES)
         self._index = -1
         self._swapped = False
 
@@ -68,7 +68,7 @@ class Watch:
         """The next frame is another engine's: its counts begin."""
         self._swapped = self._index >= 0
         self.scored = 0
-        self._latencies_ms = deque(maxlen=2 * STEADY_FRAMES)
+        self._latencies_ms = deque(maxlen=STEADY_FRAMES)
         self._sample = None
 
     def beat_age_s(self, now: float) -> float:
@@ -84,7 +84,7 @@ class Watch:
         return sample
 
     def latency_ms(self) -> float:
-        """The median of this engine's; 0 while there are too few."""
+        """The median of this engine's newest; 0 while there are too few."""
         known = list(self._latencies_ms)
         return float(median(known)) if len(known) >= STEADY_FRAMES else 0.0
 
