@@ -18,6 +18,7 @@ import msgspec
 from sono_edge.alerts import Provenance, alert, alert_name
 from sono_edge.capture import Capture
 from sono_edge.decide import Event, Track
+from sono_edge.engine import Engine, NoUpdates, Updates
 from sono_edge.gates import Gate, Quality
 from sono_edge.meter import Intervals, Meter, Strip
 from sono_edge.pipeline import Judged, Pipeline
@@ -48,6 +49,9 @@ class Parts:
     told: Provenance
     view_url: str = ""
     scans: Scans = field(default_factory=NoScans)
+    updates: Updates = field(default_factory=NoUpdates)
+    alive: Callable[[], None] = lambda: None
+    """Told on every beat: a service manager's watchdog."""
     clock: Callable[[], float] = time.monotonic
 
 
@@ -78,8 +82,9 @@ class Agent:
         self.ran_s, self.cpu_s = self.parts.clock() - began_s, time.process_time() - cpu_s
 
     def step(self) -> None:
-        parts = self.parts
+        self._change_over()
         self._obey()
+        parts = self.parts
         frame = parts.capture.take(NO_FRAME_S)
         if frame is None:
             self._nothing_came()
@@ -89,6 +94,7 @@ class Agent:
             self._count(judged, now)
             parts.scans.offer(_sight(judged, parts.pipeline.memory.track))
             self._record(judged.decision.events, judged.quality, (now - frame.arrived_s) * 1e3)
+            parts.updates.saw(judged, (now - frame.arrived_s) * 1e3, now)
             self._strip.add(judged.decision.attention if _judging(judged) else float("nan"), now)
             parts.viewer.show(self._scene(judged, now))
             self._last = judged
@@ -138,8 +144,23 @@ class Agent:
             "bundle": vitals.bundle,
             "runtime": vitals.runtime,
             "profile": vitals.profile,
+            "swaps": self.parts.updates.swaps,
+            "swap_missed_most": self.parts.updates.missed_most,
             "view_url": self.parts.view_url,
         }
+
+    def _change_over(self) -> None:
+        """Between two frames: take the engine that the updates thread has ready, where there is one."""
+        parts = self.parts
+        engine = parts.updates.turn(parts.clock())
+        if engine is None:
+            return
+        old = Engine(parts.pipeline, parts.told, self._intervals)
+        engine.pipeline.go_on_from(old.pipeline)
+        self.parts = replace(parts, pipeline=engine.pipeline, told=engine.told)
+        self._intervals = engine.intervals
+        parts.updates.took(engine, old)
+        log.info("the bundle that judges is %s", engine.told.shown)
 
     def _obey(self) -> None:
         """Do what the page's buttons asked since the last frame."""
@@ -253,6 +274,7 @@ class Agent:
             self._vitals_s = now
             vitals = self.vitals()
             self._latency_ms = vitals.latency_ms
+            self.parts.alive()
             self.parts.writer.put_vitals(vitals)
 
 

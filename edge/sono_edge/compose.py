@@ -5,30 +5,26 @@ from __future__ import annotations
 import ctypes
 import gc
 import queue
-import secrets
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager, suppress
-from pathlib import Path
 from typing import TYPE_CHECKING
 
-import cv2
-
 from sono_edge.agent import Agent, Parts
-from sono_edge.alerts import Provenance, model_used
 from sono_edge.capture import Capture
-from sono_edge.config import AgentConfig, Model
-from sono_edge.pipeline import Pipeline
+from sono_edge.config import AgentConfig
+from sono_edge.engine import Engine
+from sono_edge.making import Making
 from sono_edge.recorder import AlertWriter
 from sono_edge.scan.sight import NoScans, Scans
 from sono_edge.scene import Scene, Viewer
-from sono_edge.site_profile import under_profile
+from sono_edge.slots.updates import Around
+from sono_edge.slots.wiring import start
 from sono_edge.sources import open_source
 from sono_edge.view.presses import Press
-from sono_models.bundle import default_path, read
-from sono_models.messages import ModelUsed
-from sono_models.reader import verified_reader
+from sono_edge.watchdog import notifier
 
 if TYPE_CHECKING:
+    from sono_edge.scan.summary import System
     from sono_edge.scan.writer import ScanWriter
 
 M_MMAP_THRESHOLD = -3
@@ -44,25 +40,30 @@ class Nobody:
         pass
 
 
-def _verified(chosen: Model, site: str) -> tuple[Pipeline, ModelUsed, str]:
-    """The bundle, checked, with the runtime that gave its golden vectors, under the site's profile; that one's name."""
-    cv2.setNumThreads(1)  # a board's second core is for decoding
-    bundle, profile = under_profile(
-        read(Path(chosen.bundle) if chosen.bundle else default_path()), chosen.profile, chosen.profile_key, site=site
-    )
-    runtime = bundle.runtime(chosen.runtime, threads=chosen.threads)
-    return Pipeline(verified_reader(bundle, runtime), bundle.manifest), model_used(bundle, runtime), profile
-
-
-def _scan_writer(config: AgentConfig, pipeline: Pipeline, told: Provenance) -> ScanWriter:
+def _scan_writer(config: AgentConfig, engine: Engine) -> ScanWriter:
     from sono_edge.scan.store import Store  # noqa: PLC0415  (start-up that an agent without scans saves)
-    from sono_edge.scan.summary import System  # noqa: PLC0415
     from sono_edge.scan.writer import Means, ScanWriter  # noqa: PLC0415
 
-    heads = pipeline.manifest.heads
-    system = System(told.shown, heads.sweep if heads else None, told.interval)
     store = Store(config.state.scans, config.scan.quota_mb)
-    return ScanWriter(Means(store, pipeline.reader.spec, system, config.scan.preroll_s))
+    return ScanWriter(Means(store, engine.pipeline.reader.spec, _system(engine), config.scan.preroll_s))
+
+
+def _system(engine: Engine) -> System:
+    from sono_edge.scan.summary import System  # noqa: PLC0415  (as above)
+
+    heads = engine.pipeline.manifest.heads
+    return System(engine.told.shown, heads.sweep if heads else None, engine.told.interval)
+
+
+def _around(shelf: ScanWriter | None) -> Around:
+    if shelf is None:
+        return Around(tidy=_trim)
+    scans = shelf
+
+    def changed(engine: Engine) -> None:
+        scans.judged_by(engine.pipeline.reader.spec, _system(engine))
+
+    return Around(changed=changed, scan_runs=lambda: scans.running, tidy=_trim)
 
 
 def _map_large_blocks() -> None:
@@ -78,6 +79,11 @@ def _settle() -> None:
     """
     gc.collect()
     gc.freeze()
+    _trim()
+
+
+def _trim() -> None:
+    """What was freed goes back to the system."""
     with suppress(OSError, AttributeError):  # a libc without it (musl) keeps the memory
         ctypes.CDLL(None).malloc_trim(0)
 
@@ -87,14 +93,14 @@ def running(config: AgentConfig, *, loop: bool = False) -> Iterator[Agent]:
     """The agent, verified and ready; everything is closed when the block ends. Raises SonoError."""
     _map_large_blocks()
     source = open_source(config.source.uri)
-    pipeline, model, profile = _verified(config.model, config.device.site)
-    told = Provenance(secrets.token_hex(4), source.kind, model, profile, pipeline.interval)
+    begun = start(config, Making(config, source.kind).engine_of)
+    engine = begun.engine
     with ExitStack() as stack:
         viewer: Viewer = Nobody()
         scans: Scans = NoScans()
         shelf: ScanWriter | None = None
         if config.scan.enabled:
-            scans = shelf = stack.enter_context(_scan_writer(config, pipeline, told))
+            scans = shelf = stack.enter_context(_scan_writer(config, engine))
         commands: queue.SimpleQueue[Press] = queue.SimpleQueue()
         url = ""
         if config.view.enabled:
@@ -104,6 +110,22 @@ def running(config: AgentConfig, *, loop: bool = False) -> Iterator[Agent]:
             viewer, commands, url = view, view.commands, view.url
         writer = stack.enter_context(AlertWriter(config.state.outbox, config.device.site, config.device.id))
         capture = stack.enter_context(Capture(source, loop=loop))
-        parts = Parts(capture, pipeline, writer, viewer, commands, told, url, scans)
+        updates = stack.enter_context(begun.beside(_around(shelf)))
+        notify = notifier()
+        parts = Parts(
+            capture,
+            engine.pipeline,
+            writer,
+            viewer,
+            commands,
+            engine.told,
+            url,
+            scans,
+            updates,
+            lambda: notify("WATCHDOG=1"),
+        )
+        agent = Agent(parts)
+        del parts, engine, begun  # who holds the first engine keeps its memory after a swap
         _settle()
-        yield Agent(parts)
+        notify("READY=1")
+        yield agent

@@ -114,6 +114,36 @@ class Scan(Section, frozen=True):
     """Seconds before an alert or a manual capture that are kept as a clip; 0 keeps none."""
 
 
+Share = Annotated[float, msgspec.Meta(ge=0, le=1)]
+Ratio = Annotated[float, msgspec.Meta(gt=1, le=4)]
+Frames = Annotated[int, msgspec.Meta(ge=1, le=1_000_000)]
+
+
+class Update(Section, frozen=True):
+    """How a staged bundle comes to judge frames, and what takes it back."""
+
+    slots: str = "slots"
+    """The folder of bundles, under state.folder; empty: model.bundle judges, whatever is staged."""
+    latency_ratio_max: Ratio = 1.5
+    """Of a candidate's time a frame to the current bundle's, in one process, in turn."""
+    shadow_frames: Frames = 200
+    """Live frames that both score before the candidate may judge."""
+    shadow_per_s: Annotated[float, msgspec.Meta(gt=0, le=30)] = 2.0
+    shadow_agreement: Share = 0.9
+    """Of those frames on which both say the same of their own threshold; a bundle's envelope may say another."""
+    shadow_shift: Share = 0.1
+    """Of the mean calibrated score, either way; a bundle's envelope may say another."""
+    shadow_wait_s: Annotated[float, msgspec.Meta(gt=0, le=2_592_000)] = 86_400.0
+    quiet_s: Annotated[float, msgspec.Meta(ge=0, le=3600)] = 60.0
+    """Without contact for so long, nobody scans: a bundle may change."""
+    probation_s: Seconds = 600.0
+    probation_frames: Frames = 3000
+    probation_latency_ratio_max: Ratio = 2.0
+    """Of the median live latency to that under the bundle before."""
+    hang_s: Annotated[float, msgspec.Meta(ge=1, le=20)] = 5.0
+    """The frame loop's longest standstill under a bundle on probation."""
+
+
 class Uplink(Section, frozen=True):
     window: Window = 16
     """Alerts that are sent and not yet acknowledged by the fleet's database."""
@@ -138,8 +168,14 @@ class AgentConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     broker: Broker = Broker()
     state: StateFolder = StateFolder()
     scan: Scan = Scan()
+    update: Update = Update()
     uplink: Uplink = Uplink()
     update: Update = Update()
+
+    @property
+    def slots(self) -> Path | None:
+        """None: updates are off."""
+        return Path(self.state.folder) / self.update.slots if self.update.slots else None
 
 
 PATHS = {

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from sono_edge.alerts import score_interval
 from sono_edge.decide import Decision, Event, Memory, Observation, acknowledge, step
@@ -132,6 +132,17 @@ class Pipeline:
     def acknowledge(self, captured_s: float) -> tuple[Event, ...]:
         self.memory, events = acknowledge(self._law, self.memory, captured_s)
         return events
+
+    def go_on_from(self, before: Pipeline) -> None:
+        """Take a stream over from another bundle's pipeline, between two frames.
+
+        The law goes on: the alert that stands, rests, the minute's count and numbers stay. Evidence does not: no
+        alert rests on frames of two models, and a picture that stands still is scored anew.
+        """
+        self.ai_on = before.ai_on
+        self.memory = replace(before.memory, window=(), suppressing=False)
+        if before.reader.spec == self.reader.spec:
+            self._thumb, self._still_since_s = before._thumb, before._still_since_s
 
     def _is_still(self, frame: Frame, thumb: Grey) -> bool:
         """Compared with the first picture that stood still, so that a slow sweep does not drift by unseen."""

@@ -19,6 +19,7 @@ from sono_edge.config import AgentConfig, Broker
 from sono_edge.delivery import BackOff, Delivery
 from sono_edge.desired_file import DesiredFile
 from sono_edge.outbox import Outbox
+from sono_edge.slots.folder import Slots
 from sono_models import __version__, messages
 from sono_models.errors import BrokerLost, Refused, SonoError, Stopped, Unavailable
 from sono_models.link import Endpoint, Link, Message, Will
@@ -53,6 +54,7 @@ class Uplink:
     ) -> None:
         self._site, self._device = config.device.site, config.device.id
         self._endpoint = endpoint(config.broker)
+        self._slots = Slots(config.slots) if config.slots else None
         self._outbox, self._board, self._stop = outbox, board, stop
         self._clock, self._now = clock, now
         self._desired = DesiredFile(Path(config.state.folder), config.update.desired_key, self._site, self._device)
@@ -181,8 +183,7 @@ class Uplink:
             return
         state = self._device_state(online=True, reason=self._state.reason)
         if state != self._state:
-            what = "profile" if state.bundle_sha256 == self._state.bundle_sha256 else "bundle"
-            self._publish_state(online=True, reason=f"{what} changed")
+            self._publish_state(online=True, reason=f"{_what_changed(self._state, state)} changed")
 
     def _publish_state(self, *, online: bool, reason: str) -> None:
         assert self._link is not None
@@ -194,8 +195,14 @@ class Uplink:
         state = messages.DeviceState(online=online, reason=reason, agent=__version__)
         if vitals is None:
             return state
+        current = self._slots.current() if self._slots else None
         return msgspec.structs.replace(
-            state, bundle=vitals.bundle, bundle_sha256=vitals.bundle_sha256, profile=vitals.profile
+            state,
+            bundle=vitals.bundle,
+            bundle_sha256=vitals.bundle_sha256,
+            profile=vitals.profile,
+            slot=current.place if current else "",
+            boot_reason=current.boot_reason if current else "",
         )
 
     def _event(self, topic: messages.Topic, data: object) -> bytes:
@@ -220,6 +227,12 @@ class Uplink:
         self._link = None
         self._stack.close()
         self._try_at = self._clock() + self._reconnect.next_s()
+
+
+def _what_changed(before: messages.DeviceState, after: messages.DeviceState) -> str:
+    if after.bundle_sha256 != before.bundle_sha256:
+        return "bundle"
+    return "slot" if (after.slot, after.boot_reason) != (before.slot, before.boot_reason) else "profile"
 
 
 def endpoint(broker: Broker) -> Endpoint:

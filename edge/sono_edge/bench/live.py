@@ -9,7 +9,7 @@ import sys
 import tempfile
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
@@ -96,7 +96,7 @@ def watching(view_url: str, viewers: int) -> Iterator[None]:
 
 
 @contextmanager
-def mjpeg_server(codes: list[bytes], fps: float) -> Iterator[str]:
+def mjpeg_server(codes: Sequence[bytes], fps: float) -> Iterator[str]:
     """An HTTP server on loopback that sends the pictures at `fps`, again and again, each at its time."""
 
     class Camera(BaseHTTPRequestHandler):

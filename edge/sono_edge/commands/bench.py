@@ -175,6 +175,43 @@ def alerts(
     raise typer.Exit(1 if result["gated_alerts"] else 0)
 
 
+@app.command()
+def swap(
+    bundle: BundleOption = None,
+    runtime: RuntimeOption = "onnx",
+    swaps: Annotated[int, typer.Option("--swaps", help="Updates that succeed, one after the other.", min=1)] = 100,
+    fps: Annotated[float, typer.Option("--fps", help="Of the live stream.", min=1.0)] = 30.0,
+    *,
+    as_json: JsonOption = False,
+) -> None:
+    """Real updates of a live agent: frames missed, memory, and how fast a bad one is undone."""
+    from sono_edge.bench.swap import run
+    from sono_models.bundle import default_path, read
+
+    result = run(read(bundle or default_path()), runtime, swaps=swaps, fps=fps)
+    _print(result, as_json=as_json)
+    raise typer.Exit(1 if result["wrong"] else 0)
+
+
+@app.command()
+def powercut(
+    bundle: BundleOption = None,
+    runtime: RuntimeOption = "onnx",
+    points: Annotated[int, typer.Option("--points", help="So many power cuts.", min=1)] = 500,
+    seed: Annotated[int, typer.Option("--seed", help="Of where and when they strike.")] = 7,
+    rot_every: Annotated[int, typer.Option("--rot-every", help="Durable files rot at one in so many.", min=1)] = 20,
+    *,
+    as_json: JsonOption = False,
+) -> None:
+    """The power goes at every step of an update: does the board always come up with a whole, verified bundle?"""
+    from sono_edge.bench.powercut import run
+    from sono_models.bundle import default_path, read
+
+    result = run(read(bundle or default_path()), runtime, points=points, seed=seed, rot_every=rot_every)
+    _print(result, as_json=as_json)
+    raise typer.Exit(0 if result["whole"] == points else 1)
+
+
 def _print(result: dict[str, Any], *, as_json: bool) -> None:
     if as_json:
         print(json.dumps(result))

@@ -17,7 +17,9 @@ from sono_models.runtime import RuntimeName
 def run(
     config: Annotated[Path | None, typer.Option("--config", help="agent.toml; default: the defaults.")] = None,
     source: Annotated[str | None, typer.Option("--source", help="Instead of source.uri.")] = None,
-    bundle: Annotated[str | None, typer.Option("--bundle", help="Instead of model.bundle.")] = None,
+    bundle: Annotated[
+        str | None, typer.Option("--bundle", help="Instead of model.bundle and of what was staged.")
+    ] = None,
     runtime: Annotated[RuntimeName | None, typer.Option("--runtime", help="Instead of model.runtime.")] = None,
     profile: Annotated[str | None, typer.Option("--profile", help="Instead of model.profile.")] = None,
     profile_key: Annotated[str | None, typer.Option("--profile-key", help="Instead of model.profile_key.")] = None,
@@ -38,6 +40,7 @@ def run(
         model={"bundle": bundle, "runtime": runtime, "profile": profile, "profile_key": profile_key},
         view={"port": port},
         state={"folder": state},
+        update={"slots": "" if bundle else None},  # a bundle that is named here is the one that judges
     )
     stop = threading.Event()
     for number in (signal.SIGTERM, signal.SIGINT):

@@ -102,6 +102,15 @@ class ScanWriter:
     def order(self, order: Order) -> None:
         self._inbox.put(order)
 
+    @property
+    def running(self) -> bool:
+        """Whether a scan runs, as of the last frame that was taken in."""
+        return self._course is not None
+
+    def judged_by(self, spec: InputSpec, system: System) -> None:
+        """Another bundle judges from here on; replaced whole, so that neither thread waits."""
+        self._means = replace(self._means, spec=spec, system=system)
+
     def fetch(self, scan: str, name: str) -> Future[bytes | None]:
         """A file's bytes, or None; for the page's own thread to wait for."""
         answer = self._wishes.ask(scan, name)

@@ -1,0 +1,94 @@
+"""One candidate on its way from staged to ready: its child process, its figures and where it stands."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable
+from pathlib import Path
+from statistics import fmean
+
+from sono_edge.engine import Engine
+from sono_edge.slots import law
+from sono_edge.slots.law import Admitted, Compared, Course, Finding, Limits, Stage, Tested
+from sono_edge.slots.records import Staged
+from sono_edge.slots.trial import Trial, TrialOrder
+from sono_edge.slots.watch import Watch
+
+
+class Candidate:
+    """`step` takes it further (of one that is ready, nothing does); `end` ends its process. Belongs to one thread."""
+
+    def __init__(
+        self,
+        order: Staged,
+        bundle: Path,
+        trial: TrialOrder,
+        limits: Limits,
+        stop: threading.Event,
+        clock: Callable[[], float],
+    ) -> None:
+        self.order, self.bundle = order, bundle
+        self.course = Course()
+        self.engine: Engine | None = None
+        """Loaded in the agent's own process, once it is ready."""
+        self._limits, self._stop, self._clock = limits, stop, clock
+        self._trial: Trial | None = Trial(trial, stop)
+        self._tested: Tested | None = None
+        self._since_s = 0.0
+        self._shifts: list[float] = []
+        self._agreed = 0
+
+    def step(self, watch: Watch) -> None:
+        if self.course.stage is Stage.STAGED:
+            self._news(Admitted())
+            self._self_test()
+            self._since_s = self._clock()
+        else:
+            self._shadow(watch)
+        watch.wants = self.course.stage is Stage.SHADOW
+
+    def end(self) -> None:
+        trial, self._trial = self._trial, None
+        if trial is not None:
+            trial.end()
+
+    def evidence(self) -> dict[str, float | int | str]:
+        """What was found so far, for a report."""
+        found: dict[str, float | int | str] = {}
+        if self._tested is not None:
+            tested = self._tested
+            found |= {"golden": round(tested.golden, 6), "golden_allowed": tested.golden_allowed}
+            found |= {"latency_ratio": round(tested.ratio, 3)}
+        if self._shifts:
+            seen = self._compared()
+            found |= {"shadow_frames": seen.frames, "shadow_agreement": round(seen.agreement, 4)}
+            found |= {"shadow_shift": round(seen.shift, 4)}
+        return found
+
+    def _self_test(self) -> None:
+        assert self._trial is not None
+        found = self._trial.test()
+        if isinstance(found, Tested):
+            self._tested = found
+            self._limits = law.with_bounds(self._limits, self._trial.bounds)
+        self._news(found)
+
+    def _shadow(self, watch: Watch) -> None:
+        """One live frame, scored by both; none newer, no figure."""
+        sample = watch.sample() if self._trial is not None else None
+        if sample is not None and self._trial is not None:
+            scored = self._trial.score(sample.picture)
+            if isinstance(scored, Finding):
+                self._news(scored)
+                return
+            self._shifts.append(scored.score - sample.score)
+            self._agreed += scored.over == sample.over
+        self._news(self._compared())
+
+    def _compared(self) -> Compared:
+        shift = fmean(self._shifts) if self._shifts else 0.0
+        return Compared(len(self._shifts), self._agreed, shift, self._clock() - self._since_s)
+
+    def _news(self, news: law.News) -> None:
+        if not self._stop.is_set():
+            self.course = law.advance(self._limits, self.course, news)

@@ -1,0 +1,45 @@
+"""What is said of an update, and to whom."""
+
+from __future__ import annotations
+
+import logging
+from datetime import UTC, datetime
+from typing import Protocol, TypeAlias
+
+from sono_edge.slots.law import Finding
+from sono_edge.slots.records import Slot, Staged
+from sono_models.messages import rfc3339
+from sono_models.updates import Phase, UpdateReport
+
+log = logging.getLogger(__name__)
+
+Evidence: TypeAlias = dict[str, float | int | str]
+
+
+class Reports(Protocol):
+    """Where reports go; returns at once."""
+
+    def report(self, report: UpdateReport) -> None: ...
+
+
+class Logged:
+    """Reports as log lines only."""
+
+    def report(self, report: UpdateReport) -> None:
+        why = f": {report.reason}" if report.reason else ""
+        log.info("update: %s-%s is %s%s", report.name, report.version, report.phase, why)
+
+
+def report_of(of: Slot | Staged, phase: Phase, finding: Finding | None, evidence: Evidence | None) -> UpdateReport:
+    return UpdateReport(
+        of.rollout,
+        of.serial,
+        of.name,
+        of.version,
+        of.sha256,
+        phase,
+        rfc3339(datetime.now(UTC)),
+        finding.code if finding else "",
+        finding.reason if finding else "",
+        evidence or {},
+    )

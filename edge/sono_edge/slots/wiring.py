@@ -1,0 +1,88 @@
+"""What the composition root needs of the slots: the engine of the start, and the thread beside the loop."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable
+from contextlib import AbstractContextManager
+from dataclasses import dataclass
+from pathlib import Path
+
+from sono_edge.config import AgentConfig, Update
+from sono_edge.engine import Engine, NoUpdates, Updates
+from sono_edge.slots.boot import boot
+from sono_edge.slots.folder import Slots
+from sono_edge.slots.law import Limits
+from sono_edge.slots.trial import TrialOrder
+from sono_edge.slots.updates import Around, BesideLoop, Means
+from sono_models.bundle import Bundle, default_path, read
+from sono_models.errors import BadBundle
+
+log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True, slots=True)
+class Start:
+    """What a start took, and the maker of what stands beside the loop."""
+
+    engine: Engine
+    beside: Callable[[Around], AbstractContextManager[Updates]]
+
+
+def start(config: AgentConfig, engine_of: Callable[[Bundle], Engine]) -> Start:
+    """Raises Refused where not even the bundle that ships is fit."""
+    shipped = shipped_path(config)
+    folder = config.slots
+    if folder is None or _of_another_model(Slots(folder), config):
+        return Start(engine_of(read(shipped)), lambda _: NoUpdates())
+    slots = Slots(folder)
+    booted = boot(slots, engine_of, shipped)
+    means = Means(
+        slots,
+        limits_of(config.update),
+        engine_of,
+        shipped,
+        trial_of(config),
+        config.update.shadow_per_s,
+        config.update.quiet_s,
+    )
+    return Start(booted.loaded, lambda around: BesideLoop(means, booted, around))
+
+
+def shipped_path(config: AgentConfig) -> Path:
+    return Path(config.model.bundle) if config.model.bundle else default_path()
+
+
+def _of_another_model(slots: Slots, config: AgentConfig) -> bool:
+    """A board that was told another model keeps the slots of the one before, and does not use them."""
+    current = slots.current()
+    if current is None or not config.model.bundle:
+        return False
+    try:
+        name = read(Path(config.model.bundle)).manifest.name
+    except BadBundle:
+        return False
+    if name != current.name:
+        log.warning("slots: they hold %s, model.bundle says %s: not used", current.name, name)
+    return name != current.name
+
+
+def limits_of(update: Update) -> Limits:
+    return Limits(
+        latency_ratio=update.latency_ratio_max,
+        agreement=update.shadow_agreement,
+        shift=update.shadow_shift,
+        shadow_frames=update.shadow_frames,
+        shadow_wait_s=update.shadow_wait_s,
+        probation_s=update.probation_s,
+        probation_frames=update.probation_frames,
+        probation_ratio=update.probation_latency_ratio_max,
+        hang_s=update.hang_s,
+    )
+
+
+def trial_of(config: AgentConfig) -> TrialOrder:
+    """Of any candidate: its own files and version are filled in for each."""
+    chosen = config.model
+    site = config.device.site
+    return TrialOrder("", "", "", "", chosen.runtime, chosen.threads, chosen.profile, chosen.profile_key, site)
