@@ -6,10 +6,13 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from sono_fleet.publish import commands as publishing
+
 if TYPE_CHECKING:
     from sono_fleet.store import Delivered
 
 app = typer.Typer(add_completion=False, no_args_is_help=True, help="The fleet's side: ingest alerts and look at them.")
+publishing.register(app)
 
 Database = Annotated[str, typer.Option(help="An SQLAlchemy URL: sqlite:///FILE or postgresql+psycopg://…")]
 DATABASE = "sqlite:///fleet.sqlite"

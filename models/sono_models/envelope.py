@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING
 
 import msgspec
 
-from sono_models.errors import BadConfig, BadProfile
+from sono_models.errors import BadConfig, BadProfile, Refused
 
 if TYPE_CHECKING:
     from securesystemslib.dsse import Envelope
@@ -27,15 +27,17 @@ KEY_MAX_BYTES = 4096
 _AGAIN = "Fetch the file again, or have it signed again"
 
 
-class _Signature(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+class Signature(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     keyid: str
     sig: str
 
 
-class _Envelope(msgspec.Struct, frozen=True, forbid_unknown_fields=True, rename={"payload_type": "payloadType"}):
+class Sealed(msgspec.Struct, frozen=True, forbid_unknown_fields=True, rename={"payload_type": "payloadType"}):
+    """The envelope as DSSE writes it; in a message it travels as the event's data."""
+
     payload: str
     payload_type: str
-    signatures: tuple[_Signature]
+    signatures: tuple[Signature]
 
 
 class _KeyValue(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -94,35 +96,56 @@ def seal(payload: bytes, kind: str, private: bytes, passphrase: bytes | None = N
 def unseal(path: Path, kind: str, public: Path) -> Unsealed:
     """A signed file of this kind, verified by a public key's file. Raises BadProfile, BadConfig."""
     # 1. no larger than it may be, and there
-    raw = _content(path, MAX_BYTES, BadProfile, "Check the path")
+    return unseal_bytes(_content(path, MAX_BYTES, BadProfile, "Check the path"), kind, public, name=str(path))
+
+
+def unseal_bytes(
+    raw: bytes, kind: str, public: Path, *, name: str, refusal: type[Refused] = BadProfile, again: str = _AGAIN
+) -> Unsealed:
+    """The bytes of a signed file of this kind, verified by a public key's file. `name` is what a refusal calls
+    it, `refusal` its class. Raises that, and BadConfig for the key.
+    """
     key = _public(public)
     # 2. an envelope, in the one form that its content gives
-    envelope = _envelope(path, raw)
+    try:
+        envelope = _envelope(raw)
+    except ValueError as error:
+        raise refusal(name, str(error), again) from error
     if envelope.payload_type != kind:
-        raise BadProfile(str(path), f"holds {envelope.payload_type!r}, not {kind!r}", "Name another file")
+        raise refusal(name, f"holds {envelope.payload_type!r}, not {kind!r}", "Name another file")
     # 3. the signature, over the payload and its kind
     from securesystemslib.exceptions import UnverifiedSignatureError, VerificationError  # noqa: PLC0415
 
     if key.keyid not in envelope.signatures:
-        raise BadProfile(str(path), f"is not signed by {public.name}", "Name the key of the site that made it")
+        raise refusal(name, f"is not signed by {public.name}", "Name the key of the site that made it")
     try:
         envelope.verify([key], 1)
     except (VerificationError, UnverifiedSignatureError, ValueError) as error:
-        raise BadProfile(str(path), f"its signature by {public.name} is wrong (changed or forged)", _AGAIN) from error
+        raise refusal(name, f"its signature by {public.name} is wrong (changed or forged)", again) from error
     return Unsealed(envelope.payload, hashlib.sha256(raw).hexdigest())
 
 
-def _envelope(path: Path, raw: bytes) -> Envelope:
+def text_of(sealed: Sealed) -> bytes:
+    """The one form that a signed file of this content has."""
+    return _text(msgspec.to_builtins(sealed))
+
+
+def parsed(raw: bytes) -> Sealed:
+    """A signed file as what a message carries. Raises msgspec.DecodeError when it is none. Verifies nothing."""
+    return msgspec.json.decode(raw, type=Sealed)
+
+
+def _envelope(raw: bytes) -> Envelope:
+    """Raises ValueError."""
     from securesystemslib.dsse import Envelope  # noqa: PLC0415
     from securesystemslib.exceptions import Error  # noqa: PLC0415
 
     try:
-        parsed = msgspec.json.decode(raw, type=_Envelope)
-        envelope = Envelope.from_dict(msgspec.to_builtins(parsed))
+        envelope = Envelope.from_dict(msgspec.to_builtins(parsed(raw)))
     except (msgspec.DecodeError, binascii.Error, Error, ValueError, KeyError) as error:
-        raise BadProfile(str(path), f"not a signed file ({error})", _AGAIN) from error
+        raise ValueError(f"not a signed file ({error})") from error
     if _text(envelope.to_dict()) != raw:
-        raise BadProfile(str(path), "its bytes are not what its content gives (damaged or rewritten)", _AGAIN)
+        raise ValueError("its bytes are not what its content gives (damaged or rewritten)")
     return envelope
 
 
@@ -163,7 +186,7 @@ def _needs_crypto() -> None:
     try:
         import cryptography  # noqa: F401, PLC0415
     except ModuleNotFoundError as error:
-        raise BadConfig("signing", "needs the extra 'evaluate'", "pip install 'sonoedge[evaluate]'") from error
+        raise BadConfig("signing", "needs the extra 'evaluate' or 'fleet'", "pip install 'sonoedge[fleet]'") from error
 
 
 def _content(path: Path, most: int, refusal: type[BadConfig | BadProfile], next_step: str) -> bytes:

@@ -5,6 +5,7 @@ SonoError                 one line for a person: the thing, the reason, the next
 │   ├── BadConfig         a configuration or an option
 │   ├── BadBundle         a bundle that is damaged, incomplete or not ours
 │   ├── BadProfile        a site profile that is damaged, forged, expired, or for another site or bundle
+│   ├── BadOrder          a desired document that is forged, damaged, or for another device; a roll-out that cannot be
 │   ├── BadSource         a source that is not there, or is not a picture stream
 │   └── BadManifest       a table of images that cannot be read
 ├── Unavailable           may heal by itself: retry with back-off
@@ -39,6 +40,10 @@ class BadBundle(Refused):
 
 class BadProfile(Refused):
     """A site profile that is damaged, forged, expired, or made for another site or bundle."""
+
+
+class BadOrder(Refused):
+    """A desired document that is forged, damaged or for another device; a roll-out that cannot be."""
 
 
 class BadSource(Refused):
