@@ -122,12 +122,10 @@ def _checked(folder: Path, keys: Path, models: Sequence[str], settings: Settings
             raise BadConfig(str(place), "is in use already", "Choose another folder: nothing here is overwritten")
     if keys.resolve() == folder.resolve() or folder.resolve() in keys.resolve().parents:
         raise BadConfig(str(keys), "lies in the repository, which is public", "Keep the keys in another folder")
-    for model in models:
-        if not MODEL.fullmatch(model) or model in TOP or list(models).count(model) > 1:
-            raise BadConfig(f"--model {model}", "not 1 to 32 of a-z 0-9 - _, or twice", "Choose another name")
-    for channel in settings.channels:
-        if not CHANNEL.fullmatch(channel):
-            raise BadConfig(f"--channel-name {channel}", "not 1 to 32 of a-z 0-9 - _", "Choose another name")
+    for option, names, form in (("--model", models, MODEL), ("--channel", settings.channels, CHANNEL)):
+        wrong = [name for name in names if not form.fullmatch(name) or name in TOP or list(names).count(name) > 1]
+        if wrong:
+            raise BadConfig(f"{option} {wrong[0]}", "not 1 to 32 of a-z 0-9 - _, or twice", "Choose another name")
     if min(msgspec.structs.astuple(settings.days)) < 1:
         raise BadConfig("the days", "a role's word must hold a day at least", "Give 1 or more")
 

@@ -184,12 +184,12 @@ class SignedRepository(Repository):
         path = self.folder / METADATA / f"{name}.json"
         try:
             md: Metadata[Any] = Metadata.from_bytes(path.read_bytes())
-            if md.signed.version != version:
-                raise RepositoryError(f"version {md.signed.version} inside, {version} wanted")
         except OSError as error:
             raise BadConfig(str(path), error.strerror or "cannot be read", _AGAIN) from error
         except RepositoryError as error:
             raise BadConfig(str(path), f"not metadata ({error})", _AGAIN) from error
+        if md.signed.version != version:
+            raise BadConfig(str(path), f"version {md.signed.version} inside, {version} wanted", _AGAIN)
         self._check_stored(role, md, path)
         self._read[role] = md
         return md
