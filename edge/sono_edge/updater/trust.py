@@ -6,6 +6,7 @@ here. Its root is always the embedded one: a cache can add to it, never replace 
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime
@@ -32,6 +33,7 @@ CAPS = UpdaterConfig(
     snapshot_max_length=256 * 1024,
     targets_max_length=1024 * 1024,
 )
+logging.getLogger("tuf").setLevel(logging.WARNING)  # each missing signature is news to it, and to us in one error
 TOP = ("root", "timestamp", "snapshot", "targets")
 
 

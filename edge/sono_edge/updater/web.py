@@ -84,6 +84,8 @@ class _Server:
                 "GET", url, headers={**self._pool.headers, **headers}, preload_content=False, redirect=False
             )
         try:
+            if answer.status == 416 and headers:
+                raise DownloadError(f"{url}: it ends before the byte that was asked for")
             if answer.status not in {200, 206} or (answer.status == 206 and not headers):
                 raise DownloadHTTPError(f"{url}: status {answer.status}", _status(answer.status))
             yield answer
@@ -150,6 +152,8 @@ def _check_range(said: str, offset: int, length: int) -> None:
 def _troubles(url: str) -> Iterator[None]:
     try:
         yield
+    except urllib3.exceptions.NewConnectionError as error:  # a kind of timeout to urllib3
+        raise DownloadError(f"{url}: {error}") from error
     except urllib3.exceptions.TimeoutError as error:
         raise SlowRetrievalError(f"{url}: nothing came in time") from error
     except urllib3.exceptions.HTTPError as error:
