@@ -354,7 +354,7 @@ def test_a_clock_that_went_back_years_is_not_believed(fleet: Fleet, device: Devi
     follow(device, fleet, V1)
     fleet.publish(V2)
     device.now = NOW - timedelta(days=3650)
-    assert "sono doctor" in str(refused(device, fleet.repository, Code.CLOCK))
+    assert "Set the clock" in str(refused(device, fleet.repository, Code.CLOCK))
     device.now = NOW
     follow(device, fleet, V2)
 

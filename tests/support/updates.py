@@ -10,6 +10,8 @@ from datetime import UTC, datetime, timedelta
 from hashlib import sha256
 from pathlib import Path
 
+import msgspec
+
 from sono_edge.bench.tamper.stand_in import stand_in
 from sono_edge.config import AgentConfig, with_
 from sono_edge.updater.compose import Clocks, updating
@@ -162,7 +164,7 @@ class Device:
             "deadline": NOW + timedelta(hours=6),
             **changes,
         }
-        wanted = Desired(**values)  # type: ignore[arg-type]  (one by one by name)
+        wanted = msgspec.convert(values, Desired)
         self.state.mkdir(parents=True, exist_ok=True)
         write_durably(self.state / FILE, signed(wanted, ORDER_KEYS.private))
         return wanted

@@ -66,6 +66,7 @@ def init(
         settings=settings,
         root_uris=root_key or (),
         passphrase=_passphrase(passphrase_file),
+        pin=_pin,
         now=_now(),
     )
     if as_json:
@@ -255,12 +256,10 @@ def revoke(
 
 @contextmanager
 def _changing(folder: Path, keys: Path, passphrase_file: Path | None) -> Iterator[SignedRepository]:
-    import getpass
-
     from sono_fleet.publish.keys import KeyFolder
     from sono_fleet.publish.repository import changing
 
-    ring = KeyFolder.opened(keys, _passphrase(passphrase_file), lambda name: getpass.getpass(f"The token's {name}: "))
+    ring = KeyFolder.opened(keys, _passphrase(passphrase_file), _pin)
     with changing(folder, ring, _now()) as change:
         yield change
 
@@ -286,6 +285,14 @@ def _role(role: str, model: str) -> str:
     if (role == "model") != bool(model):
         raise typer.BadParameter("`rotate model` and --model NAME go together", param_hint="--model")
     return model or role
+
+
+def _pin(name: str) -> str:
+    """A token's PIN: of the environment (SONO_TOKEN_PIN), else asked for."""
+    import getpass
+    import os
+
+    return os.environ.get("SONO_TOKEN_PIN") or getpass.getpass(f"The token's {name}: ")
 
 
 def _passphrase(path: Path | None) -> bytes | None:

@@ -2,17 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from datetime import datetime
 from pathlib import Path
 
 import msgspec
 from tuf.api.metadata import DelegatedRole, Delegations, Root, Snapshot, Targets, Timestamp
 
+from sono_fleet.publish.disk import on_disk
 from sono_fleet.publish.keys import RING, KeyFolder, Ring
 from sono_fleet.publish.repository import METADATA, SETTINGS, TOP, Settings, SignedRepository, locked
 from sono_models.durable import write_durably
-from sono_models.errors import BadConfig, DiskFull
+from sono_models.errors import BadConfig
 from sono_models.release import CHANNEL, MODEL
 
 ROOT_KEYS = 3
@@ -26,11 +27,12 @@ def init(
     settings: Settings,
     root_uris: Sequence[str] = (),
     passphrase: bytes | None = None,
+    pin: Callable[[str], str] | None = None,
     now: datetime,
 ) -> Path:
     """A new repository with new keys; where the root lies that devices are given. Raises BadConfig."""
     _checked(folder, keys, models, settings)
-    ring = KeyFolder(keys, Ring(), passphrase)
+    ring = KeyFolder(keys, Ring(), passphrase, pin)
     repository = SignedRepository(folder, ring, settings, now)
     with repository.edit_root() as root:
         uris = [*root_uris, *[""] * ROOT_KEYS][: max(ROOT_KEYS, len(root_uris))]
@@ -131,9 +133,7 @@ def _checked(folder: Path, keys: Path, models: Sequence[str], settings: Settings
 
 
 def _settle(folder: Path, settings: Settings) -> None:
-    try:
+    with on_disk(folder):
         folder.mkdir(parents=True, exist_ok=True)
         text = msgspec.json.format(msgspec.json.encode(settings), indent=1) + b"\n"
         write_durably(folder / SETTINGS, text)
-    except OSError as error:
-        raise DiskFull(str(folder), error.strerror or "cannot be written", "Choose another folder") from error

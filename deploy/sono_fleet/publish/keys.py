@@ -8,8 +8,7 @@ refreshes the repository needs the two online keys, nobody needs all.
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Self
 
@@ -20,10 +19,12 @@ from cryptography.hazmat.primitives.serialization import load_pem_private_key
 from securesystemslib.exceptions import Error as SigningError
 from securesystemslib.signer import CryptoSigner, HSMSigner, Key, Signer, SSlibKey
 
+from sono_fleet.publish.disk import on_disk
 from sono_models.durable import write_durably
 from sono_models.envelope import PublicKey, make_keys
 from sono_models.errors import BadConfig
 
+_BRING_IT = "pip install 'sonoedge[token]', set PYKCS11LIB to the token's library, plug the token in"
 RING = "ring.json"
 RETIRED = "retired"
 FILE, TOKEN = "file:", "hsm:"
@@ -105,7 +106,7 @@ class KeyFolder:
 
     def save(self) -> None:
         """New keys onto the disk. Before the repository that needs them."""
-        with _disk(self.folder):
+        with on_disk(self.folder):
             self.folder.mkdir(mode=0o700, parents=True, exist_ok=True)
             for name, private in self._fresh.items():
                 write_durably(self.folder / name, private, mode=0o600)
@@ -114,7 +115,7 @@ class KeyFolder:
 
     def drop_retired(self) -> None:
         """Old keys out of the folder. After the repository no longer needs them."""
-        with _disk(self.folder):
+        with on_disk(self.folder):
             for keyid, destroy in self._gone.items():
                 held = self.ring.keys.get(keyid)
                 if held is None or not held.uri.startswith(FILE):
@@ -153,7 +154,7 @@ class KeyFolder:
         try:
             found, key = HSMSigner.import_(int(parts.path) if parts.path else None, label, self._pin)
         except (SigningError, ValueError) as error:
-            raise BadConfig(uri, str(error), "Install python-pkcs11, set PYKCS11LIB, plug the token in") from error
+            raise BadConfig(uri, str(error), _BRING_IT) from error
         return self._add(key.keyid, Held(role, found, key.keytype, key.scheme, key.keyval["public"]))
 
     def _signer(self, keyid: str) -> Signer | None:
@@ -171,7 +172,7 @@ class KeyFolder:
         try:
             return Signer.from_priv_key_uri(held.uri, held.key(keyid), self._pin)
         except (SigningError, ValueError) as error:
-            raise BadConfig(held.uri, str(error), "Install python-pkcs11, set PYKCS11LIB, plug the token in") from error
+            raise BadConfig(held.uri, str(error), _BRING_IT) from error
 
     def _file_signer(self, keyid: str, held: Held) -> Signer | None:
         path = self.folder / held.uri[len(FILE) :]
@@ -219,13 +220,3 @@ def _overwrite(path: Path) -> None:
         file.flush()
         os.fsync(file.fileno())
     path.unlink()
-
-
-@contextmanager
-def _disk(folder: Path) -> Iterator[None]:
-    """Troubles of the disk, in words."""
-    try:
-        yield
-    except OSError as error:
-        reason = error.strerror or "cannot be written"
-        raise BadConfig(str(folder), reason, "Choose another folder, or free some space") from error

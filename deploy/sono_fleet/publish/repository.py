@@ -28,9 +28,10 @@ from tuf.api.exceptions import RepositoryError, UnsignedMetadataError
 from tuf.api.metadata import Metadata, MetaFile, Root, Snapshot, Targets, Timestamp
 from tuf.repository import Repository
 
+from sono_fleet.publish.disk import on_disk
 from sono_fleet.publish.keys import KeyFolder
 from sono_models.durable import write_durably
-from sono_models.errors import BadConfig, DiskFull
+from sono_models.errors import BadConfig
 
 METADATA, TARGETS, SETTINGS = "metadata", "targets", "repository.json"
 TOP = (Root.type, Targets.type, Snapshot.type, Timestamp.type)
@@ -132,7 +133,7 @@ class SignedRepository(Repository):
         """Onto the disk, the timestamp last."""
         inner = [role for role in self._new if role not in TOP]
         order = [role for role in (*inner, Targets.type, Root.type, Snapshot.type, Timestamp.type) if role in self._new]
-        try:
+        with on_disk(self.folder):
             for path, content in self._files.items():
                 place = self.folder / TARGETS / path
                 place.parent.mkdir(parents=True, exist_ok=True)
@@ -142,8 +143,6 @@ class SignedRepository(Repository):
             for role in order:
                 name = role if role == Timestamp.type else f"{self._new[role].signed.version}.{role}"
                 write_durably(metadata / f"{name}.json", self._bytes[role])
-        except OSError as error:
-            raise DiskFull(str(self.folder), error.strerror or "cannot be written", "Free some space") from error
         self._read.clear()
         self._new.clear()
         self._bytes.clear()
@@ -273,7 +272,8 @@ def changing(folder: Path, keys: KeyFolder, now: datetime) -> Iterator[SignedRep
 
 @contextmanager
 def locked(folder: Path) -> Iterator[None]:
-    descriptor = os.open(folder / ".lock", os.O_RDWR | os.O_CREAT, 0o600)
+    with on_disk(folder):
+        descriptor = os.open(folder / ".lock", os.O_RDWR | os.O_CREAT, 0o600)
     try:
         fcntl.flock(descriptor, fcntl.LOCK_EX)
         yield

@@ -75,7 +75,9 @@ REASONS: dict[Code, Reason] = {
     Code.STALE: Reason("older than an order that this device has followed", "The fleet must count on", final=True),
     Code.TOO_LATE: Reason("its deadline is over", "Order it again with a later deadline", final=True),
     Code.CLOCK: Reason(
-        "this device's clock stands before a time it has already seen", "Set the clock; see `sono doctor`", final=False
+        "this device's clock stands before a time it has already seen",
+        "Set the clock (by the network, or by hand)",
+        final=False,
     ),
     Code.CHANNEL: Reason(
         "not of this device's channel", "Order from its channel, or change update.channel", final=True
