@@ -6,6 +6,7 @@ import json
 import os
 import shutil
 import signal
+import ssl
 import subprocess
 import sys
 import threading
@@ -23,6 +24,7 @@ from sono_edge.updater.refusal import REASONS, Code, UpdateRefused
 from sono_edge.updater.run import Outcome
 from sono_models.desired import FILE
 from sono_models.errors import BadConfig, BadOrder, Stopped
+from tests.support.authority import Authority
 from tests.support.update_server import UpdateServer
 from tests.support.updates import BUNDLES, NOW, Device, Fleet
 from tests.support.waiting import until
@@ -230,6 +232,37 @@ def test_a_damaged_target_is_given_up_at_the_third_time(device: Device, server: 
         refused(device, Code.DAMAGED)
     server.faults.swap = None
     assert "not tried again" in str(refused(device, Code.DAMAGED))
+
+
+def test_a_server_and_a_device_that_know_each_other(device: Device, published: Fleet, tmp_path: Path) -> None:
+    """Mutual TLS; a server of another authority is not spoken to, a device without a certificate is not heard."""
+    authority = Authority(tmp_path / "ca")
+    own, board = authority.issue("server"), authority.issue("board-1")
+    context = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH, cafile=str(authority.cert))
+    context.load_cert_chain(own.cert, own.key)
+    context.verify_mode = ssl.CERT_REQUIRED
+    with UpdateServer(published.repository, context) as server:
+        device.url = server.url
+        device.settings |= {"retries": 0, "tls_ca": str(authority.cert)}
+        refused(device, Code.UNREACHABLE)
+        device.settings |= {"tls_cert": str(board.cert), "tls_key": str(board.key)}
+        device.settings["tls_ca"] = str(Authority(tmp_path / "other").cert)
+        refused(device, Code.UNREACHABLE)
+        assert server.asked == {}
+        device.settings["tls_ca"] = str(authority.cert)
+        assert device.update() is Outcome.STAGED
+
+
+def test_a_trouble_that_lasts_is_told_once(device: Device, server: UpdateServer) -> None:
+    server.faults.status = 503
+    device.settings["retries"] = 0
+    for _ in range(3):
+        refused(device, Code.UNREACHABLE)
+    assert [(report.phase, report.code) for report in device.heard.reports] == [
+        ("offered", ""),
+        ("downloading", ""),
+        ("downloading", "unreachable"),
+    ]
 
 
 # The budget and the disk

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ssl
 import threading
 from collections import Counter
 from collections.abc import Callable
@@ -39,42 +40,14 @@ class Faults:
 class UpdateServer:
     """Hands out a folder. A context manager."""
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, tls: ssl.SSLContext | None = None) -> None:
         self.faults, self.asked, self.sent = Faults(), Counter[str](), 0
         self.ranges: list[str] = []
         self._gone = threading.Event()
-        server = self
-
-        class Answer(BaseHTTPRequestHandler):
-            protocol_version = "HTTP/1.0"
-
-            def do_GET(self) -> None:
-                server.asked[self.path] += 1
-                faults = server.faults if server.faults.where in self.path else Faults()
-                if faults.silent:
-                    server._gone.wait(10)
-                    return
-                status = faults.statuses.pop(0) if faults.statuses else faults.status
-                if status or faults.redirect:
-                    self.send_response(status or 302)
-                    if faults.redirect:
-                        self.send_header("Location", faults.redirect)
-                    self.end_headers()
-                    return
-                path = folder / self.path.lstrip("/")
-                if not path.is_file():
-                    self.send_error(404)
-                    return
-                server._send(self, path.read_bytes(), faults)
-
-            def log_message(self, *_: object) -> None:
-                pass
-
-        class Server(ThreadingHTTPServer):
-            daemon_threads = False
-
-        self._server = Server(("127.0.0.1", 0), Answer)
-        self.url = f"http://127.0.0.1:{self._server.server_address[1]}"
+        self._server = _Server(("127.0.0.1", 0), _answers(self, folder))
+        if tls is not None:
+            self._server.socket = tls.wrap_socket(self._server.socket, server_side=True)
+        self.url = f"http{'s' if tls else ''}://127.0.0.1:{self._server.server_address[1]}"
         self._thread = threading.Thread(target=self._server.serve_forever, args=(0.02,), name="update-server")
 
     def __enter__(self) -> Self:
@@ -125,3 +98,37 @@ class UpdateServer:
                 faults.on_bytes(self.sent)
             if faults.drip_s and self._gone.wait(faults.drip_s):
                 return
+
+
+class _Server(ThreadingHTTPServer):
+    daemon_threads = False
+
+    def handle_error(self, *_: object) -> None:
+        pass  # a client that left, or never trusted us
+
+
+def _answers(server: UpdateServer, folder: Path) -> type[BaseHTTPRequestHandler]:
+    class Answer(BaseHTTPRequestHandler):
+        protocol_version = "HTTP/1.0"
+
+        def do_GET(self) -> None:
+            server.asked[self.path] += 1
+            faults = server.faults if server.faults.where in self.path else Faults()
+            status = faults.statuses.pop(0) if faults.statuses else faults.status
+            path = folder / self.path.lstrip("/")
+            if faults.silent:
+                server._gone.wait(10)
+            elif status or faults.redirect:
+                self.send_response(status or 302)
+                if faults.redirect:
+                    self.send_header("Location", faults.redirect)
+                self.end_headers()
+            elif not path.is_file():
+                self.send_error(404)
+            else:
+                server._send(self, path.read_bytes(), faults)
+
+        def log_message(self, *_: object) -> None:
+            pass
+
+    return Answer

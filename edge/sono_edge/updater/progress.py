@@ -18,8 +18,8 @@ class Progress(msgspec.Struct, frozen=True):
     order: str = ""
     newest_serial: int = 0
     ended: str = ""
-    said: str = ""
-    """The last phase and code that were reported."""
+    said: tuple[str, ...] = ()
+    """The phases and codes that were reported: each is told once, however many runs meet it."""
     damaged: int = 0
     """How often the whole of it arrived damaged."""
 

@@ -208,18 +208,18 @@ class Update:
             self._incoming.clear()
 
     def _say(self, order: Order, phase: Phase, *, code: str = "", reason: str = "", **evidence: float | str) -> None:
-        """Once a phase: what the last run said already is not said again."""
+        """Each phase and code once: what an earlier run said is not said again."""
         said = f"{phase} {code}"
-        if said == self._progress.said or (phase == "offered" and self._progress.said):
+        if said in self._progress.said:
             return
         at = rfc3339(self._now())
         report = UpdateReport(
             order.rollout, order.serial, order.name, order.version, order.sha256, phase, at, code, reason, evidence
         )
         self._reports.report(report)
-        self._remember(said=said)
+        self._remember(said=(*self._progress.said, said))
 
-    def _remember(self, **changes: str | int) -> None:
+    def _remember(self, **changes: str | int | tuple[str, ...]) -> None:
         self._progress = msgspec.structs.replace(self._progress, **changes)
         progress_file.write(self._memory, self._progress)
 
