@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from sono_fleet.options import DATABASE, Database, host_and_port, table
+from sono_fleet.publish import commands as publishing
 from sono_fleet.rollout.command import app as rollout_app
 from sono_fleet.rollout.command import engine
 from sono_fleet.rollout.fleet_command import audit_app, releases_app, sites_app, tag
@@ -16,6 +17,7 @@ if TYPE_CHECKING:
     from sono_fleet.store import Delivered
 
 app = typer.Typer(add_completion=False, no_args_is_help=True, help="The fleet's side: ingest alerts and look at them.")
+publishing.register(app)
 
 app.add_typer(rollout_app, name="rollout")
 app.command("engine")(engine)

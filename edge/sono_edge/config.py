@@ -11,6 +11,7 @@ import ipaddress
 import tomllib
 from pathlib import Path
 from typing import Annotated, Any, Literal
+from urllib.parse import urlsplit
 
 import msgspec
 
@@ -119,10 +120,10 @@ Ratio = Annotated[float, msgspec.Meta(gt=1, le=4)]
 Frames = Annotated[int, msgspec.Meta(ge=1, le=1_000_000)]
 
 
-class Update(Section, frozen=True):
+class Trial(Section, frozen=True):
     """How a staged bundle comes to judge frames, and what takes it back."""
 
-    slots: str = "slots"
+    folder: str = "slots"
     """The folder of bundles, under state.folder; empty: model.bundle judges, whatever is staged."""
     latency_ratio_max: Ratio = 1.5
     """Of a candidate's time a frame to the current bundle's, in one process, in turn."""
@@ -154,10 +155,34 @@ class Uplink(Section, frozen=True):
 
 
 class Update(Section, frozen=True):
-    """What the fleet may have this device run."""
+    """What the fleet may have this device run, and how the updater gets it."""
 
     desired_key: str = ""
     """The public key of who signs desired documents; empty: none is taken."""
+    url: str = ""
+    """The repository's address; empty: only a stick updates this device."""
+    root: str = ""
+    """metadata/1.root.json of `sono fleet init`: what all trust begins with."""
+    channel: str = "stable"
+    bundle: str = "breast"
+    """The model that a stick updates."""
+    device_class: str = ""
+    """What `sono fleet publish --for` calls this kind of board."""
+    budget_mb: Annotated[int, msgspec.Meta(ge=1, le=1_000_000)] = 100
+    """Megabytes a calendar month (UTC) over the network."""
+    timeout_s: Seconds = 30.0
+    """So long the server may say nothing."""
+    slowest_bytes_s: Annotated[int, msgspec.Meta(ge=1, le=10_000_000)] = 500
+    """A server that sends less, over 20 s, is left."""
+    longest_s: Seconds = 3600.0
+    """A run ends after so long; the next one goes on."""
+    retries: Annotated[int, msgspec.Meta(ge=0, le=100)] = 5
+    """In one run, without new bytes between them."""
+    retry_first_s: Seconds = 2.0
+    retry_longest_s: Seconds = 120.0
+    tls_ca: str = ""
+    tls_cert: str = ""
+    tls_key: str = ""
 
 
 class AgentConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -168,21 +193,21 @@ class AgentConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     broker: Broker = Broker()
     state: StateFolder = StateFolder()
     scan: Scan = Scan()
-    update: Update = Update()
+    trial: Trial = Trial()
     uplink: Uplink = Uplink()
     update: Update = Update()
 
     @property
     def slots(self) -> Path | None:
-        """None: updates are off."""
-        return Path(self.state.folder) / self.update.slots if self.update.slots else None
+        """None: whatever is staged, model.bundle judges."""
+        return Path(self.state.folder) / self.trial.folder if self.trial.folder else None
 
 
 PATHS = {
     "model": ("bundle", "profile", "profile_key"),
     "broker": ("password_file", "tls_ca", "tls_cert", "tls_key"),
     "state": ("folder",),
-    "update": ("desired_key",),
+    "update": ("desired_key", "root", "tls_ca", "tls_cert", "tls_key"),
 }
 """The values that are paths of this machine."""
 
@@ -266,7 +291,22 @@ def _checked(config: AgentConfig, where: str) -> AgentConfig:
         raise BadConfig(where, "broker.password_file without broker.username", "Set broker.username")
     if config.uplink.retry_longest_s < config.uplink.retry_first_s:
         raise BadConfig(where, "uplink.retry_longest_s is below uplink.retry_first_s", "Raise uplink.retry_longest_s")
+    _check_update(config.update, where)
     return config
+
+
+def _check_update(update: Update, where: str) -> None:
+    if bool(update.tls_cert) != bool(update.tls_key):
+        raise BadConfig(where, "update.tls_cert and update.tls_key go together", "Set both, or neither")
+    if update.retry_longest_s < update.retry_first_s:
+        raise BadConfig(where, "update.retry_longest_s is below update.retry_first_s", "Raise update.retry_longest_s")
+    if not update.url:
+        return
+    parts = urlsplit(update.url)
+    if parts.scheme not in {"http", "https"} or not parts.hostname or parts.query or parts.fragment:
+        raise BadConfig(where, f"update.url {update.url} is not https://HOST/PATH", "Name the repository's address")
+    if parts.scheme == "http" and not _is_loopback(parts.hostname):
+        raise BadConfig(where, f"update.url {update.url} is not encrypted", "Write https://")
 
 
 def _is_loopback(host: str) -> bool:

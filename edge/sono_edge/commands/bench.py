@@ -73,6 +73,24 @@ def outbox(
 
 
 @app.command()
+def tamper(
+    count: Annotated[int, typer.Option("--count", help="So many tampered updates, at least.", min=1)] = 1000,
+    seed: Annotated[int, typer.Option("--seed", help="Of what is tampered with, and how.")] = 1,
+    *,
+    as_json: JsonOption = False,
+) -> None:
+    """Tampered repositories before a real updater: how many does it take? Needs the fleet's extra."""
+    from sono_models.command import needs_extra
+
+    needs_extra("fleet", "bench tamper")
+    from sono_edge.bench.tamper.campaign import run
+
+    result = run(count=count, seed=seed)
+    _print(result, as_json=as_json)
+    raise typer.Exit(1 if result["accepted"] or result["crashed"] else 0)
+
+
+@app.command()
 def repeat(
     bundle: BundleOption = None,
     repeats: Annotated[int, typer.Option("--repeats", help="So often on each runtime.", min=1)] = 10_000,

@@ -56,7 +56,7 @@ ENDS = frozenset({Stage.ROLLED_BACK, Stage.REFUSED})
 
 @dataclass(frozen=True, slots=True)
 class Limits:
-    """What a candidate has to meet. From `[update]`, tightened or loosened by its manifest: `with_bounds`."""
+    """What a candidate has to meet. From `[trial]`, tightened or loosened by its manifest: `with_bounds`."""
 
     latency_ratio: float = 1.5
     agreement: float = 0.9

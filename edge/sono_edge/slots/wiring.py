@@ -8,7 +8,7 @@ from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from pathlib import Path
 
-from sono_edge.config import AgentConfig, Update
+from sono_edge.config import AgentConfig, Trial
 from sono_edge.engine import Engine, NoUpdates, Updates
 from sono_edge.slots.boot import boot
 from sono_edge.slots.folder import Slots
@@ -39,12 +39,12 @@ def start(config: AgentConfig, engine_of: Callable[[Bundle], Engine]) -> Start:
     booted = boot(slots, engine_of, shipped)
     means = Means(
         slots,
-        limits_of(config.update),
+        limits_of(config.trial),
         engine_of,
         shipped,
         trial_of(config),
-        config.update.shadow_per_s,
-        config.update.quiet_s,
+        config.trial.shadow_per_s,
+        config.trial.quiet_s,
     )
     return Start(booted.loaded, lambda around: BesideLoop(means, booted, around))
 
@@ -67,17 +67,17 @@ def _of_another_model(slots: Slots, config: AgentConfig) -> bool:
     return name != current.name
 
 
-def limits_of(update: Update) -> Limits:
+def limits_of(trial: Trial) -> Limits:
     return Limits(
-        latency_ratio=update.latency_ratio_max,
-        agreement=update.shadow_agreement,
-        shift=update.shadow_shift,
-        shadow_frames=update.shadow_frames,
-        shadow_wait_s=update.shadow_wait_s,
-        probation_s=update.probation_s,
-        probation_frames=update.probation_frames,
-        probation_ratio=update.probation_latency_ratio_max,
-        hang_s=update.hang_s,
+        latency_ratio=trial.latency_ratio_max,
+        agreement=trial.shadow_agreement,
+        shift=trial.shadow_shift,
+        shadow_frames=trial.shadow_frames,
+        shadow_wait_s=trial.shadow_wait_s,
+        probation_s=trial.probation_s,
+        probation_frames=trial.probation_frames,
+        probation_ratio=trial.probation_latency_ratio_max,
+        hang_s=trial.hang_s,
     )
 
 

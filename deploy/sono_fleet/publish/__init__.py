@@ -1,0 +1,1 @@
+"""Publishing: the signed repository that devices update from (TUF), and the keys that sign it."""

@@ -1,0 +1,111 @@
+"""The updater's parts, wired: over the network for the fleet's order, or from a stick."""
+
+from __future__ import annotations
+
+import fcntl
+import os
+import random
+import threading
+import time
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+
+from sono_edge.config import AgentConfig
+from sono_edge.delivery import BackOff
+from sono_edge.updater.budget import FILE, Budget
+from sono_edge.updater.order import DesiredFile, NoOrders
+from sono_edge.updater.repository import FolderRepository
+from sono_edge.updater.retries import Retries
+from sono_edge.updater.run import Here, Reports, Update, Ways
+from sono_edge.updater.staging import StagedFolder
+from sono_edge.updater.web import Tls, WebRepository
+from sono_models import desired
+from sono_models.errors import BadConfig, Stopped
+
+STEP_S = 0.5
+MB = 1_000_000
+
+
+@dataclass(frozen=True, slots=True)
+class Clocks:
+    """The wall clock, a clock that only goes forward, and chance."""
+
+    now: Callable[[], datetime] = lambda: datetime.now(UTC)
+    monotonic: Callable[[], float] = time.monotonic
+    chance: Callable[[], float] = random.random
+
+
+@contextmanager
+def updating(
+    config: AgentConfig,
+    reports: Reports,
+    stop: threading.Event,
+    *,
+    stick: Path | None = None,
+    clocks: Clocks = Clocks(),
+) -> Iterator[Update]:
+    """One run, ready to go; there is never more than one. Raises BadConfig, Stopped."""
+    state = Path(config.state.folder)
+    settings = config.update
+    if not settings.root:
+        raise BadConfig("update.root", "it is empty", "Name the root that `sono fleet init` made for the devices")
+    here = Here(settings.bundle, settings.channel, settings.device_class, state, Path(settings.root))
+    state.mkdir(parents=True, exist_ok=True)
+    made: list[Update] = []
+
+    def pause(seconds: float) -> None:
+        end = clocks.monotonic() + seconds
+        while (left := end - clocks.monotonic()) > 0:
+            made[0].check()
+            stop.wait(min(left, STEP_S))
+
+    with ExitStack() as stack:
+        stack.enter_context(_alone(state / ".updater.lock"))
+        back_off = BackOff(settings.retry_first_s, settings.retry_longest_s, clocks.chance)
+        retries = Retries(settings.retries, back_off, pause)
+        ways = _from_stick(stick, retries) if stick else _from_network(config, retries, clocks, stack)
+        made.append(Update(here, ways, StagedFolder(state / "slots"), reports, stop=stop, now=clocks.now))
+        yield made[0]
+
+
+def _from_stick(stick: Path, retries: Retries) -> Ways:
+    if not (stick / "metadata").is_dir():
+        raise BadConfig(f"--from {stick}", "holds no metadata/", "Copy the whole repository onto it")
+    return Ways(FolderRepository(stick), NoOrders(), retries)
+
+
+def _from_network(config: AgentConfig, retries: Retries, clocks: Clocks, stack: ExitStack) -> Ways:
+    settings = config.update
+    for name in ("url", "desired_key"):
+        if not getattr(settings, name):
+            raise BadConfig(f"update.{name}", "it is empty", f"Set update.{name}, or bring a stick: --from FOLDER")
+    state = Path(config.state.folder)
+    budget = stack.enter_context(Budget(state / FILE, settings.budget_mb * MB, clocks.now()))
+    repository = WebRepository(
+        settings.url,
+        retries,
+        tls=Tls(settings.tls_ca, settings.tls_cert, settings.tls_key),
+        timeout_s=settings.timeout_s,
+        slowest=settings.slowest_bytes_s,
+        take=budget.take,
+        clock=clocks.monotonic,
+    )
+    orders = DesiredFile(
+        state / desired.FILE, Path(settings.desired_key), site=config.device.site, device=config.device.id
+    )
+    return Ways(repository, orders, retries, budget)
+
+
+@contextmanager
+def _alone(path: Path) -> Iterator[None]:
+    descriptor = os.open(path, os.O_RDWR | os.O_CREAT, 0o644)
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        yield
+    except BlockingIOError as error:
+        raise Stopped("the updater", "another one is at work", "Wait for it to end") from error
+    finally:
+        os.close(descriptor)
