@@ -29,6 +29,7 @@ from sono_models.messages import ModelUsed
 from sono_models.reader import verified_reader
 
 if TYPE_CHECKING:
+    from sono_edge.scan.exporter import Exporter
     from sono_edge.scan.writer import ScanWriter
 
 M_MMAP_THRESHOLD = -3
@@ -44,14 +45,18 @@ class Nobody:
         pass
 
 
-def _verified(chosen: Model, site: str) -> tuple[Pipeline, ModelUsed, str]:
-    """The bundle, checked, with the runtime that gave its golden vectors, under the site's profile; that one's name."""
+def _verified(chosen: Model, site: str) -> tuple[Pipeline, ModelUsed, str, str]:
+    """The bundle, checked, with the runtime that gave its golden vectors, under the site's profile.
+
+    With that one's name, and the bundle's card.
+    """
     cv2.setNumThreads(1)  # a board's second core is for decoding
     bundle, profile = under_profile(
         read(Path(chosen.bundle) if chosen.bundle else default_path()), chosen.profile, chosen.profile_key, site=site
     )
     runtime = bundle.runtime(chosen.runtime, threads=chosen.threads)
-    return Pipeline(verified_reader(bundle, runtime), bundle.manifest), model_used(bundle, runtime), profile
+    card = bundle.content("card.md").decode("utf-8", "replace")
+    return Pipeline(verified_reader(bundle, runtime), bundle.manifest), model_used(bundle, runtime), profile, card
 
 
 def _scan_writer(config: AgentConfig, pipeline: Pipeline, told: Provenance) -> ScanWriter:
@@ -62,7 +67,15 @@ def _scan_writer(config: AgentConfig, pipeline: Pipeline, told: Provenance) -> S
     heads = pipeline.manifest.heads
     system = System(told.shown, heads.sweep if heads else None, told.interval)
     store = Store(config.state.scans, config.scan.quota_mb)
-    return ScanWriter(Means(store, pipeline.reader.spec, system, config.scan.preroll_s))
+    kept = config.scan
+    return ScanWriter(Means(store, pipeline.reader.spec, system, kept.preroll_s, keep_days=kept.keep_days))
+
+
+def _scans(config: AgentConfig, stack: ExitStack, pipeline: Pipeline, told: Provenance) -> tuple[ScanWriter, Exporter]:
+    from sono_edge.scan.exporter import Exporter  # noqa: PLC0415  (start-up that an agent without scans saves)
+
+    exporter = stack.enter_context(Exporter(Path(config.state.folder), config.scan.export_folder))
+    return stack.enter_context(_scan_writer(config, pipeline, told)), exporter
 
 
 def _map_large_blocks() -> None:
@@ -87,20 +100,23 @@ def running(config: AgentConfig, *, loop: bool = False) -> Iterator[Agent]:
     """The agent, verified and ready; everything is closed when the block ends. Raises SonoError."""
     _map_large_blocks()
     source = open_source(config.source.uri)
-    pipeline, model, profile = _verified(config.model, config.device.site)
+    pipeline, model, profile, card = _verified(config.model, config.device.site)
     told = Provenance(secrets.token_hex(4), source.kind, model, profile, pipeline.interval)
     with ExitStack() as stack:
         viewer: Viewer = Nobody()
         scans: Scans = NoScans()
         shelf: ScanWriter | None = None
+        drive: Exporter | None = None
         if config.scan.enabled:
-            scans = shelf = stack.enter_context(_scan_writer(config, pipeline, told))
+            shelf, drive = _scans(config, stack, pipeline, told)
+            scans = shelf
         commands: queue.SimpleQueue[Press] = queue.SimpleQueue()
         url = ""
         if config.view.enabled:
             from sono_edge.view.server import View  # noqa: PLC0415  (0.1 s that a board without a page saves)
 
-            view = stack.enter_context(View(config.view.host, config.view.port, config.view.token or None, scans=shelf))
+            where = (config.view.host, config.view.port, config.view.token or None)
+            view = stack.enter_context(View(*where, scans=shelf, drive=drive, card=card))
             viewer, commands, url = view, view.commands, view.url
         writer = stack.enter_context(AlertWriter(config.state.outbox, config.device.site, config.device.id))
         capture = stack.enter_context(Capture(source, loop=loop))
