@@ -295,9 +295,7 @@ def _sight(judged: Judged, track: Track | None) -> Sight:
     )
 
 
-def _with_event(
-    lines: tuple[AlertLine, ...], event: Event, name: str, standing: Track | None
-) -> tuple[AlertLine, ...]:
+def _with_event(lines: tuple[AlertLine, ...], event: Event, name: str, standing: Track | None) -> tuple[AlertLine, ...]:
     """The rail's list of alerts, newest first, after one event; `standing` is the alert that is in view."""
     track = event.track
     active = standing is not None and standing.number == track.number

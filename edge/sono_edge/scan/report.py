@@ -5,7 +5,7 @@ Needs the extra `report` (docs/adr/0012-the-pdf.md). The words are English whate
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 from xml.sax.saxutils import escape
 
@@ -103,7 +103,7 @@ def _figures(summary: Summary) -> Iterable[Flowable]:
 
 
 def _spans(spans: Iterable[Span]) -> list[tuple[str, str]]:
-    return [(span.words, _clock(span.seconds)) for span in spans]
+    return [(span.words, "< 1 s" if span.seconds < 1 else _clock(span.seconds)) for span in spans]
 
 
 def _score(summary: Summary) -> str:
@@ -163,7 +163,7 @@ def _picture(capture: CaptureRecord, folder: Path) -> list[Flowable]:
     return [Image(path, wide, wide * down / across), Paragraph(below, SMALL)]
 
 
-def _table(rows: list[tuple[str, ...]] | list[tuple[str, str]]) -> Table:
+def _table(rows: Sequence[tuple[str, ...]]) -> Table:
     cells = [[Paragraph(escape(cell), BODY) for cell in row] for row in rows]
     rest = (WIDE - 75 * mm) / (len(rows[0]) - 1)
     return Table(cells, colWidths=[75 * mm, *[rest] * (len(rows[0]) - 1)], style=RULED, hAlign="LEFT")

@@ -9,6 +9,7 @@ ends by `End`, or by itself after ten minutes without contact.
 from __future__ import annotations
 
 import logging
+import math
 import queue
 import secrets
 import threading
@@ -88,7 +89,7 @@ class ScanWriter:
         self._newest: Sight | None = None
         self._armed = True
         self._published_s = 0.0
-        self._purged_s = 0.0
+        self._purged_s = -math.inf
         self._thread = threading.Thread(target=self._run, name="scan-writer")
 
     def offer(self, sight: Sight) -> None:
@@ -124,7 +125,7 @@ class ScanWriter:
 
     def _run(self) -> None:
         self._try(self._store.open)
-        self._purge()
+        self._purge(0.0)
         self._publish()
         while (item := self._inbox.get()) is not None:
             try:
@@ -158,6 +159,7 @@ class ScanWriter:
         self._publish()
 
     def _see(self, sight: Sight) -> None:
+        self._purge(sight.captured_s)
         if sight.picture is not None:
             self._newest = sight
             self._ring.add(sight.captured_s, sight.picture)
@@ -178,9 +180,6 @@ class ScanWriter:
         if abs(sight.captured_s - self._published_s) >= PUBLISH_EVERY_S:
             self._published_s = sight.captured_s
             self._publish()
-        if abs(sight.captured_s - self._purged_s) >= PURGE_EVERY_S:
-            self._purged_s = sight.captured_s
-            self._purge()
 
     def _begin(self, token: str, newest: Sight | None) -> None:
         at = self._means.now()
@@ -226,14 +225,18 @@ class ScanWriter:
         """`scan` empty: whichever runs; one that runs beside the one that is meant goes on."""
         if not scan or (self._course is not None and self._course.record.id == scan):
             self._end()
-        ended = self.shown.ended
-        meant = ended if not scan or (ended and ended.id == scan) else self._stored(scan)
-        if impression is None or meant is None or meant.summary is None:
-            return
-        self._amend(msgspec.structs.replace(meant, summary=with_impression(meant.summary, impression)))
+        meant = next((one for one in self._past() if not scan or one.id == scan), None)
+        if impression is not None and meant is not None and meant.summary is not None:
+            self._amend(msgspec.structs.replace(meant, summary=with_impression(meant.summary, impression)))
 
-    def _stored(self, scan: str) -> ScanRecord | None:
-        return next((one for one in self._store.records() if one.id == scan), None)
+    def _past(self) -> Iterator[ScanRecord]:
+        """The scans that do not run: first the one that ended last, as it is in memory, then the others."""
+        ended, running = self.shown.ended, "" if self._course is None else self._course.record.id
+        if ended is not None:
+            yield ended
+        for one in self._store.records():
+            if one.id != running and (ended is None or one.id != ended.id):
+                yield one
 
     def _alert(self, step: AlertStep) -> None:
         course = self._course
@@ -242,14 +245,10 @@ class ScanWriter:
             if step.kind == "raised":
                 self._keep_now("alert", step.alert)
             self._save()
-        if step.kind != "acknowledged":
-            return
-        ended, running = self.shown.ended, "" if course is None else course.record.id
-        others = [one for one in self._store.records() if one.id != running and (not ended or one.id != ended.id)]
-        for one in [*([ended] if ended else []), *others]:
-            if (late := with_step(one, step, 0.0)) is not None:
-                self._amend(recounted(late))
-                return
+        late = (with_step(one, step, 0.0) for one in self._past()) if step.kind == "acknowledged" else ()
+        changed = next((one for one in late if one is not None), None)
+        if changed is not None:
+            self._amend(recounted(changed))
 
     def _keep_now(self, kind: CaptureKind, alert: str = "") -> None:
         """The newest picture with the seconds before it."""
@@ -339,14 +338,14 @@ class ScanWriter:
         records = self._store.records()
         elapsed_s = sum(course.tally.seconds.values()) if course else 0.0
         now = now_of(course.record if course else None, elapsed_s, self.dropped, self.trouble)
-        retention = Retention(
-            round(self._store.used_bytes / MB, 1), self._store.quota_mb, self._means.keep_days
-        )
+        retention = Retention(round(self._store.used_bytes / MB, 1), self._store.quota_mb, self._means.keep_days)
         self.shown = Shown(now, self.shown.ended, lines_of(records), records, retention)
 
-    def _purge(self) -> None:
-        """What was kept long enough goes; the scan that runs never."""
-        if self._means.keep_days:
+    def _purge(self, captured_s: float) -> None:
+        """Now and then, what was kept long enough goes; the scan that runs never."""
+        due_s = abs(captured_s - self._purged_s)
+        if self._means.keep_days and due_s >= PURGE_EVERY_S:
+            self._purged_s = captured_s
             before = self._means.now() - timedelta(days=self._means.keep_days)
             running = "" if self._course is None else self._course.record.id
             self._try(lambda: self._store.purge(before, running))

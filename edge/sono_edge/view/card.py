@@ -17,7 +17,9 @@ PAGE = """<!doctype html>
 <script type="module" src="/static/card.js"></script>
 </head>
 <body class="document">
-<header><a class="button" id="back" href="/#card">Back</a><p id="note">Research prototype, not a medical device</p></header>
+<header>
+<a class="button" id="back" href="/#card">Back</a><p id="note">Research prototype, not a medical device</p>
+</header>
 <main tabindex="0" aria-label="Model card"><h1>Model card</h1><pre>{text}</pre></main>
 </body>
 </html>

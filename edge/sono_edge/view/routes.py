@@ -16,10 +16,10 @@ from starlette.requests import Request
 from starlette.responses import PlainTextResponse, Response
 from starlette.routing import Route
 
-from sono_edge.view.live import Live
-from sono_edge.view.presses import Capture, EndScan, Press, Seen, SetAI, StartScan
 from sono_edge.view.body import BODY_MOST, read_body
 from sono_edge.view.card import card_page
+from sono_edge.view.live import Live
+from sono_edge.view.presses import Capture, EndScan, Press, Seen, SetAI, StartScan
 from sono_edge.view.scans import Drive, Shelf, drive_routes, scan_routes
 from sono_edge.view.stage import Stage
 
@@ -138,4 +138,3 @@ def _press(kind: type[Press], presses: SimpleQueue[Press]) -> Callable[[Request]
         return Response(status_code=204)
 
     return pressed
-

@@ -37,6 +37,7 @@ from starlette.routing import Route
 from sono_edge.scan.exporter import DriveState
 from sono_edge.scan.records import ScanRecord
 from sono_edge.scan.shown import Shown
+from sono_edge.view.body import read_body
 
 FETCH_S = 5.0
 """How long a page waits for a picture of a disk that is slow."""

@@ -4,6 +4,8 @@ import { button, make } from "./dom.js";
 import { press } from "./link.js";
 import { reasonIn, words } from "./strings.js";
 
+const UNWRITABLE = /^the drive cannot be written \(.*\); nothing was exported$/;
+
 export const ABSENT = { ready: false, why_not: "", outcome: "none", scan: "", reason: "" };
 
 export function driveLine(drive) {
@@ -16,8 +18,10 @@ export function outcomeOf(drive, scan) {
   if (drive.scan !== scan) return "";
   if (drive.outcome === "running") return words.saving;
   if (drive.outcome === "done") return [words.saved, reasonIn(drive.reason)].filter(Boolean).join(", ");
-  return drive.outcome === "failed" ? `${words.notSaved}: ${reasonIn(drive.reason)}` : "";
+  return drive.outcome === "failed" ? `${words.notSaved}: ${whyNot(drive.reason)}` : "";
 }
+
+const whyNot = (reason) => (UNWRITABLE.test(reason) ? words.drivePulled : reasonIn(reason));
 
 export function saveButton(drive, scan, { running = false } = {}) {
   const save = () => void press("/scan/export", { scan });

@@ -145,12 +145,12 @@ function table(rows) {
 function timeOf(summary) {
   if (summary === null) return [make("p", {}, words.noCard)];
   const usable = `${say.clock(summary.usable_s)} · ${percentIn(summary.usable_share)}`;
-  const paused = summary.paused.map((span) => [states[span.cause] ?? span.words, say.clock(span.seconds)]);
+  const paused = summary.paused.map((span) => [states[span.cause] ?? span.words, say.lasted(span.seconds)]);
   return [table([[words.scanned, say.clock(summary.scanned_s)], [words.usable, usable], ...paused])];
 }
 
 function unsureOf(summary) {
-  const rows = (summary?.cant_say ?? []).map((span) => [reasonIn(span.words), say.clock(span.seconds)]);
+  const rows = (summary?.cant_say ?? []).map((span) => [reasonIn(span.words), say.lasted(span.seconds)]);
   return [rows.length > 0 ? table(rows) : make("p", {}, words.nothingUnsure), make("p", { class: "hint" }, words.unsureNote)];
 }
 
@@ -159,7 +159,7 @@ function scoreOf(summary) {
   const link = make("a", { class: "button", href: "/card" }, words.modelCard);
   if (score === null) return [make("p", {}, words.noScore), link];
   const share = percentIn(score.value);
-  const within = score.lo === null ? share : say.within(share, percentIn(score.lo), percentIn(score.hi));
+  const within = score.lo === null ? share : say.within(share, Math.round(100 * score.lo), Math.round(100 * score.hi));
   return [
     make("p", { class: "figure" }, within),
     make("p", {}, words.scoreKinds[score.kind] ?? score.words),

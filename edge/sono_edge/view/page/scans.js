@@ -125,7 +125,7 @@ export class Scans {
     by("side").hidden = false;
     document.body.dataset.view = view instanceof ScanList ? "list" : "card";
     view.settle?.();
-    (focus === null ? by("side-body") : by(focus)).focus({ preventScroll: true });
+    by(focus ?? "side-title").focus({ preventScroll: true });
     void this.#follow(view, (this.#turn += 1));
   }
 

@@ -127,6 +127,7 @@ const en = {
     saving: "Saving to the drive",
     saved: "Saved to the drive",
     notSaved: "Not saved",
+    drivePulled: "the drive was pulled or takes nothing; the scan is still on this device",
     driveReady: "A drive is plugged in. The scan stays on this device too",
     time: "Time",
     scanned: "Scanned",
@@ -158,6 +159,7 @@ const en = {
   },
   say: {
     clock,
+    lasted: (seconds) => (seconds < 1 ? "< 1 s" : clock(seconds)),
     holdToEnd: (at) => `${at} · hold`,
     kept: (used, quota) => `${used} of ${quota} MB used`,
     keptDays: (days) => `Deleted after ${days} days; one with an alert not seen stays until it is seen or the room is needed`,
@@ -309,6 +311,7 @@ const de = {
     saving: "Wird auf das Laufwerk gesichert",
     saved: "Auf dem Laufwerk gesichert",
     notSaved: "Nicht gesichert",
+    drivePulled: "das Laufwerk wurde abgezogen oder nimmt nichts an; der Scan ist noch auf diesem Gerät",
     driveReady: "Ein Laufwerk ist angesteckt. Der Scan bleibt auch auf diesem Gerät",
     time: "Zeit",
     scanned: "Gescannt",
@@ -340,6 +343,7 @@ const de = {
   },
   say: {
     clock,
+    lasted: (seconds) => (seconds < 1 ? "< 1 s" : clock(seconds)),
     holdToEnd: (at) => `${at} · halten`,
     kept: (used, quota) => `${used} von ${quota} MB belegt`,
     keptDays: (days) => `Nach ${days} Tagen gelöscht; einer mit nicht gesehenem Hinweis bleibt, bis er gesehen oder der Platz gebraucht wird`,
@@ -396,7 +400,7 @@ export function troubleIn(trouble) {
 }
 
 export const percentIn = (share, digits = 0) =>
-  `${(100 * share).toLocaleString(language, { maximumFractionDigits: digits })} %`;
+  `${(100 * share).toLocaleString(language, { maximumFractionDigits: digits })}\u00a0%`;
 
 // A time of the device, as this language writes it.
 export const when = (rfc3339) => new Date(rfc3339).toLocaleString(language, { dateStyle: "medium", timeStyle: "short" });
