@@ -76,6 +76,8 @@ evidence: .venv-train/installed
 
 .venv/installed: .venv/bin/python pyproject.toml $(PINS)
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c $(PINS) -e '.[test,check,browser]'
+	@# for the axe-core that it ships; what it depends on (playwright, 130 MB) is not needed
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c $(PINS) --no-deps axe-playwright-python
 	touch $@
 
 .venv-train/installed: .venv/bin/python pyproject.toml deploy/constraints-train.txt

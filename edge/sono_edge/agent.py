@@ -15,7 +15,7 @@ from typing import Any
 
 import msgspec
 
-from sono_edge.alerts import Provenance, alert, alert_name
+from sono_edge.alerts import Book, Provenance, alert, alert_name
 from sono_edge.capture import Capture
 from sono_edge.decide import Event, Track
 from sono_edge.engine import Engine, NoUpdates, Updates
@@ -70,6 +70,7 @@ class Agent:
         self._strip = Strip()
         self._intervals = Intervals(parts.told.interval)
         self._lines: tuple[AlertLine, ...] = ()
+        self._book = Book()
         self._vitals_s = 0.0
         self._latency_ms = LatencyMs(0.0, 0.0, 0.0)
         """As of the last beat: sorting the latencies is not the frame path's work."""
@@ -170,8 +171,8 @@ class Agent:
             except queue.Empty:
                 return
             match command:
-                case Seen(reason=reason):
-                    self._acknowledge(reason)
+                case Seen():
+                    self._acknowledge(command)
                 case SetAI(on=on):
                     log.info("AI switched %s on the page", "on" if on else "off")
                     self.parts.pipeline.ai_on = on
@@ -179,14 +180,26 @@ class Agent:
                     self.parts.scans.order(KeepNow())
                 case presses.StartScan(token=token):
                     self.parts.scans.order(Begin(token or ""))
-                case presses.EndScan(impression=impression):
-                    self.parts.scans.order(End(impression))
+                case presses.EndScan(impression=impression, scan=scan):
+                    self.parts.scans.order(End(impression, scan or ""))
 
-    def _acknowledge(self, reason: SeenReason) -> None:
-        if self._last is None:
-            return
-        events = self.parts.pipeline.acknowledge(self._last.frame.captured_s)
-        self._record(events, self._last.quality, None, reason)
+    def _acknowledge(self, seen: Seen) -> None:
+        """The alert that stands, or one that was there before; one of another run is noted in its scan alone."""
+        at_s = self._last.frame.captured_s if self._last else 0.0
+        track = self.parts.pipeline.memory.track
+        standing = alert_name(self.parts.told.run, track.number) if track else None
+        if self._last is not None and seen.alert in {None, standing}:
+            events = self.parts.pipeline.acknowledge(at_s)
+            self._record(events, self._last.quality, None, seen.reason)
+            if events or not seen.reason:
+                return
+        name = seen.alert or standing or ""
+        late = self._book.late(name, at_s)
+        if late is not None:
+            event, quality = late
+            self._record((event,), quality, None, seen.reason)
+        elif name:
+            self.parts.scans.tell(AlertStep(name, "acknowledged", at_s, 0.0, seen=True, reason=seen.reason))
 
     def _count(self, judged: Judged, now: float) -> None:
         if judged.reused:
@@ -206,7 +219,8 @@ class Agent:
             self.parts.writer.put(alert(event, quality, self.parts.told, decision_ms=decision_ms, reason=reason))
             step = AlertStep(name, event.kind, event.captured_s, track.score.value, track.seen, reason)
             self.parts.scans.tell(step)
-            self._lines = _with_event(self._lines, event, name)
+            self._lines = _with_event(self._lines, event, name, self.parts.pipeline.memory.track)
+            self._book.note(name, event, quality)
             self.recorded += 1
             self.meter.alerts_raised += event.kind == "raised"
 
@@ -303,11 +317,13 @@ def _sight(judged: Judged, track: Track | None) -> Sight:
     )
 
 
-def _with_event(lines: tuple[AlertLine, ...], event: Event, name: str) -> tuple[AlertLine, ...]:
-    """The rail's list of alerts, newest first, after one event."""
+def _with_event(lines: tuple[AlertLine, ...], event: Event, name: str, standing: Track | None) -> tuple[AlertLine, ...]:
+    """The rail's list of alerts, newest first, after one event; `standing` is the alert that is in view."""
     track = event.track
-    fresh = AlertLine(name, track.raised_s, track.score.value, track.seen, event.kind != "cleared")
-    return (fresh, *(line for line in lines if line.alert != name))[:LINES]
+    active = standing is not None and standing.number == track.number
+    fresh = AlertLine(name, track.raised_s, track.score.value, track.seen, active)
+    others = (line for line in lines if line.alert != name)
+    return tuple(sorted((fresh, *others), key=lambda line: -line.captured_s))[:LINES]
 
 
 def resident_mb() -> float:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 
 from sono_edge.decide import Event
@@ -19,6 +19,8 @@ from sono_models.uncertainty import Uncertainty
 STRONG = 0.5
 """Calibrated score from which the band says `look-again`; below, `attention`."""
 
+KNOWN_MOST = 512
+"""Alerts of one run that can be acknowledged late: two hours at the law's most a minute."""
 BUNDLES_OWN = "bundle"
 """What an alert names where no site profile is in force."""
 ScoreInterval = Callable[[float], tuple[float, float]]
@@ -53,6 +55,27 @@ def model_used(bundle: Bundle, runtime: Runtime) -> ModelUsed:
 def score_interval(known: Uncertainty | None, calibration: Calibration) -> ScoreInterval | None:
     """`calibration` is the malignant score's, as the readings are made with it."""
     return None if known is None else partial(known.around, calibration=calibration)
+
+
+class Book:
+    """The alerts of this run, so that one that is gone from the picture can still be acknowledged."""
+
+    def __init__(self, most: int = KNOWN_MOST) -> None:
+        self._most = most
+        self._known: dict[str, tuple[Event, Quality]] = {}
+
+    def note(self, name: str, event: Event, quality: Quality) -> None:
+        self._known.pop(name, None)
+        self._known[name] = (event, quality)
+        while len(self._known) > self._most:
+            del self._known[next(iter(self._known))]
+
+    def late(self, name: str, captured_s: float) -> tuple[Event, Quality] | None:
+        """Its acknowledgement, with what was known of it; None for an alert of another run."""
+        if name not in self._known:
+            return None
+        last, quality = self._known[name]
+        return Event("acknowledged", replace(last.track, seen=True), captured_s, last.n), quality
 
 
 def alert_name(run: str, track: int) -> str:

@@ -7,6 +7,7 @@ import gc
 import queue
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager, suppress
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from sono_edge.agent import Agent, Parts
@@ -24,8 +25,10 @@ from sono_edge.view.presses import Press
 from sono_edge.watchdog import notifier
 
 if TYPE_CHECKING:
+    from sono_edge.scan.exporter import Exporter
     from sono_edge.scan.summary import System
     from sono_edge.scan.writer import ScanWriter
+    from sono_edge.view.server import View
 
 M_MMAP_THRESHOLD = -3
 """Its number in glibc's malloc.h."""
@@ -45,7 +48,16 @@ def _scan_writer(config: AgentConfig, engine: Engine) -> ScanWriter:
     from sono_edge.scan.writer import Means, ScanWriter  # noqa: PLC0415
 
     store = Store(config.state.scans, config.scan.quota_mb)
-    return ScanWriter(Means(store, engine.pipeline.reader.spec, _system(engine), config.scan.preroll_s))
+    kept = config.scan
+    means = Means(store, engine.pipeline.reader.spec, _system(engine), kept.preroll_s, keep_days=kept.keep_days)
+    return ScanWriter(means)
+
+
+def _scans(config: AgentConfig, stack: ExitStack, engine: Engine) -> tuple[ScanWriter, Exporter]:
+    from sono_edge.scan.exporter import Exporter  # noqa: PLC0415  (start-up that an agent without scans saves)
+
+    exporter = stack.enter_context(Exporter(Path(config.state.folder), config.scan.export_folder))
+    return stack.enter_context(_scan_writer(config, engine)), exporter
 
 
 def _system(engine: Engine) -> System:
@@ -55,15 +67,16 @@ def _system(engine: Engine) -> System:
     return System(engine.told.shown, heads.sweep if heads else None, engine.told.interval)
 
 
-def _around(shelf: ScanWriter | None) -> Around:
-    if shelf is None:
-        return Around(tidy=_trim)
-    scans = shelf
+def _around(shelf: ScanWriter | None, view: View | None) -> Around:
+    """Who is told when another bundle judges: the scans, and the page for its model card."""
 
     def changed(engine: Engine) -> None:
-        scans.judged_by(engine.pipeline.reader.spec, _system(engine))
+        if shelf is not None:
+            shelf.judged_by(engine.pipeline.reader.spec, _system(engine))
+        if view is not None:
+            view.card = engine.card
 
-    return Around(changed=changed, scan_runs=lambda: scans.running, tidy=_trim)
+    return Around(changed=changed, scan_runs=lambda: shelf is not None and shelf.running, tidy=_trim)
 
 
 def _map_large_blocks() -> None:
@@ -99,18 +112,21 @@ def running(config: AgentConfig, *, loop: bool = False) -> Iterator[Agent]:
         viewer: Viewer = Nobody()
         scans: Scans = NoScans()
         shelf: ScanWriter | None = None
+        drive: Exporter | None = None
         if config.scan.enabled:
-            scans = shelf = stack.enter_context(_scan_writer(config, engine))
+            shelf, drive = _scans(config, stack, engine)
+            scans = shelf
         commands: queue.SimpleQueue[Press] = queue.SimpleQueue()
-        url = ""
+        url, view = "", None
         if config.view.enabled:
             from sono_edge.view.server import View  # noqa: PLC0415  (0.1 s that a board without a page saves)
 
-            view = stack.enter_context(View(config.view.host, config.view.port, config.view.token or None, scans=shelf))
+            where = (config.view.host, config.view.port, config.view.token or None)
+            view = stack.enter_context(View(*where, scans=shelf, drive=drive, card=engine.card))
             viewer, commands, url = view, view.commands, view.url
         writer = stack.enter_context(AlertWriter(config.state.outbox, config.device.site, config.device.id))
         capture = stack.enter_context(Capture(source, loop=loop))
-        updates = stack.enter_context(begun.beside(_around(shelf)))
+        updates = stack.enter_context(begun.beside(_around(shelf, view)))
         notify = notifier()
         parts = Parts(
             capture,

@@ -113,6 +113,10 @@ class Scan(Section, frozen=True):
     """The oldest scan whose alerts were acknowledged makes room first."""
     preroll_s: Annotated[float, msgspec.Meta(ge=0, le=15)] = 5.0
     """Seconds before an alert or a manual capture that are kept as a clip; 0 keeps none."""
+    keep_days: Annotated[int, msgspec.Meta(ge=0, le=3650)] = 0
+    """A scan whose alerts were acknowledged goes after so many days; 0: none does but for room."""
+    export_folder: str = ""
+    """A folder on a drive that is mounted when it is plugged in; empty: the page exports nothing."""
 
 
 Share = Annotated[float, msgspec.Meta(ge=0, le=1)]
@@ -208,6 +212,7 @@ PATHS = {
     "broker": ("password_file", "tls_ca", "tls_cert", "tls_key"),
     "state": ("folder",),
     "update": ("desired_key", "root", "tls_ca", "tls_cert", "tls_key"),
+    "scan": ("export_folder",),
 }
 """The values that are paths of this machine."""
 

@@ -17,6 +17,8 @@ class Engine:
     pipeline: Pipeline
     told: Provenance
     intervals: Intervals
+    card: str = ""
+    """The model's card, for the page."""
 
 
 class Updates(Protocol):

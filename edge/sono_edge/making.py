@@ -32,4 +32,5 @@ class Making:
         runtime = bundle.runtime(chosen.runtime, threads=chosen.threads)
         pipeline = Pipeline(verified_reader(bundle, runtime), bundle.manifest)
         told = Provenance(self._run, self._source, model_used(bundle, runtime), profile, pipeline.interval)
-        return Engine(pipeline, told, Intervals(told.interval))
+        card = bundle.content("card.md").decode("utf-8", "replace")
+        return Engine(pipeline, told, Intervals(told.interval), card)

@@ -98,7 +98,8 @@ def test_a_scan_without_a_scored_frame_has_no_score() -> None:
     card = summarise(record(0.1), Tally(), System("breast"), began_s=0.0, dropped=0)
     assert card.score is None
     assert card.usable_share == 0.0
-    assert with_impression(card, 4) == card
+    read = with_impression(card, 4)
+    assert (read.impression, read.combined) == (4, None), "what the reader said is kept all the same"
 
 
 def test_reader_and_system_are_averaged() -> None:

@@ -3,10 +3,14 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Callable
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
+
+if TYPE_CHECKING:
+    from sono_edge.scan.records import ScanRecord
 
 app = typer.Typer(add_completion=False, no_args_is_help=True, help="Recorded scans: list them, export one to a drive.")
 Config = Annotated[Path | None, typer.Option("--config", help="agent.toml; default: the defaults.")]
@@ -44,11 +48,40 @@ def export(
     to: Annotated[Path, typer.Option("--to", help="A folder on a mounted drive.")],
     config: Config = None,
     state: State = None,
+    *,
+    mounted: Annotated[bool, typer.Option("--mounted", help="Refuse a folder that is on no drive of its own.")] = False,
+    as_json: Annotated[bool, typer.Option("--json", help="One line of JSON, also on failure.")] = False,
 ) -> None:
-    """Copy a scan (PNG, MP4, JSON) to a drive; it stays on the device."""
+    """Copy a scan (PNG, MP4, JSON, and its card as PDF) to a drive; it stays on the device."""
     from sono_edge.scan.export import export as exported
+    from sono_edge.scan.exporter import is_on_a_drive
+    from sono_models.errors import BadConfig, SonoError
 
-    print(exported(_folder(config, state), scan, to))
+    scans = _folder(config, state)
+    write, missing = _report()
+    try:
+        if mounted and not is_on_a_drive(to, scans):
+            raise BadConfig(str(to), "no drive is plugged in", "Plug it in, then export again")
+        where = exported(scans, scan, to, also=write)
+    except SonoError as problem:
+        if as_json:
+            print(json.dumps({"failed": problem.reason}), flush=True)
+        raise
+    if as_json:
+        print(json.dumps({"exported": str(where), "missing": missing}), flush=True)
+    else:
+        print(where if not missing else f"{where}\n{missing}: pip install 'sonoedge[report]'")
+
+
+def _report() -> tuple[Callable[[ScanRecord, Path], None] | None, str]:
+    """What writes the PDF, and what is missing where nothing does."""
+    import importlib.util
+
+    if importlib.util.find_spec("reportlab") is None:
+        return None, "without the PDF, which this device has no program for"
+    from sono_edge.scan.report import write_report
+
+    return write_report, ""
 
 
 def _folder(config: Path | None, state: str | None) -> Path:

@@ -13,6 +13,8 @@ from sono_edge.scan.store import read_record
 from sono_models.errors import BadConfig, DiskFull, Stopped
 
 Copy = Callable[[Path, Path], None]
+Also = Callable[[ScanRecord, Path], None]
+"""What is written beside the copies: the record, and the folder that they are in."""
 
 
 def scans_of(folder: Path) -> tuple[ScanRecord, ...]:
@@ -30,13 +32,14 @@ def copy_file(source: Path, target: Path) -> None:
         os.fsync(file.fileno())
 
 
-def export(folder: Path, scan: str, to: Path, *, copy: Copy = copy_file) -> Path:
+def export(folder: Path, scan: str, to: Path, *, copy: Copy = copy_file, also: Also | None = None) -> Path:
     """Copy a scan's folder to `to`/ID, under another name until it is whole. Returns where it is.
 
-    Raises BadConfig for a scan or a drive that is not there, or a scan that was exported there before; DiskFull
-    and Stopped when the drive fills or vanishes on the way.
+    `also` adds files of its own to the copy. Raises BadConfig for a scan or a drive that is not there, or a scan
+    that was exported there before; DiskFull and Stopped when the drive fills or vanishes on the way.
     """
-    if not any(record.id == scan for record in scans_of(folder)):
+    record = next((one for one in scans_of(folder) if one.id == scan), None)
+    if record is None:
         raise BadConfig(f"scan {scan!r}", "there is no such scan", "See sono scans list")
     if not to.is_dir():
         raise BadConfig(str(to), "no such folder", "Mount the drive, or name another with --to")
@@ -45,11 +48,18 @@ def export(folder: Path, scan: str, to: Path, *, copy: Copy = copy_file) -> Path
         raise BadConfig(str(target), "it was exported before", "Delete it there, or name another with --to")
     try:
         _copy_all(folder / scan, part, copy)
+        if also is not None:
+            also(record, part)
+            _sync(part)
         part.replace(target)
+        _sync_names(to)
     except OSError as error:
         shutil.rmtree(part, ignore_errors=True)
         if error.errno in {errno.ENOSPC, errno.EDQUOT}:
             raise DiskFull(str(to), "the drive is full; nothing was exported", "Free some space on it") from error
+        if not (folder / scan).is_dir():
+            reason = "the scan made room for newer ones meanwhile; nothing was exported"
+            raise Stopped(scan, reason, "See sono scans list") from error
         reason = f"the drive cannot be written ({(error.strerror or 'unknown').lower()}); nothing was exported"
         raise Stopped(str(to), reason, "Check that it is still plugged in, then export again") from error
     return target
@@ -61,7 +71,19 @@ def _copy_all(source: Path, part: Path, copy: Copy) -> None:
     for path in sorted(source.iterdir()):
         if path.is_file() and not path.name.startswith("."):
             copy(path, part / path.name)
-    opened = os.open(part, os.O_RDONLY)
+    _sync(part)
+
+
+def _sync(folder: Path) -> None:
+    """Every file of it, and their names."""
+    for path in folder.iterdir():
+        with path.open("rb") as file:
+            os.fsync(file.fileno())
+    _sync_names(folder)
+
+
+def _sync_names(folder: Path) -> None:
+    opened = os.open(folder, os.O_RDONLY)
     try:
         os.fsync(opened)
     finally:

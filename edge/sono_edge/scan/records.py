@@ -89,6 +89,8 @@ class Summary(msgspec.Struct, frozen=True):
     bundle: str
     card: str = "model card"
     research: str = "Research prototype, not a medical device."
+    impression: int | None = None
+    """The category that the reader entered, also where there is no score to combine it with."""
 
 
 class ScanRecord(msgspec.Struct, frozen=True):

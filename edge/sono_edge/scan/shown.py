@@ -43,7 +43,17 @@ class Line(msgspec.Struct, frozen=True):
     captures: int
     alerts: int
     alerts_unseen: int
+    scanned_s: float | None = None
+    """None where it did not end."""
     running: bool = False
+
+
+class Retention(msgspec.Struct, frozen=True):
+    """How long scans stay. `keep_days` 0: until the quota needs the room."""
+
+    used_mb: float = 0.0
+    quota_mb: int = 0
+    keep_days: int = 0
 
 
 class Shown(msgspec.Struct, frozen=True):
@@ -52,6 +62,9 @@ class Shown(msgspec.Struct, frozen=True):
     now: Now
     ended: ScanRecord | None
     lines: tuple[Line, ...]
+    records: tuple[ScanRecord, ...] = ()
+    """Those that `lines` sum up, newest first."""
+    retention: Retention = Retention()
 
 
 NOTHING = Shown(Now(), None, ())
@@ -85,6 +98,7 @@ def lines_of(records: Iterable[ScanRecord]) -> tuple[Line, ...]:
             len(one.captures),
             len(one.alerts),
             sum(not alert.seen for alert in one.alerts),
+            one.summary.scanned_s if one.summary else None,
         )
         for one in records
     )

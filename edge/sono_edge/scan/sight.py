@@ -55,10 +55,11 @@ class End:
     """The scan ends.
 
     `impression`: the category (1 to 5) that the reader entered; without a running scan it is added to the summary
-    of the one that ended last.
+    of the one that ended last. `scan`: the one that is meant; if it ended before, only the impression is added.
     """
 
     impression: int | None = None
+    scan: str = ""
 
 
 Order: TypeAlias = KeepNow | Begin | End

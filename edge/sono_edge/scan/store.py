@@ -14,6 +14,7 @@ import os
 import shutil
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from datetime import datetime
 from pathlib import Path
 
 import msgspec
@@ -26,6 +27,8 @@ log = logging.getLogger(__name__)
 RECORD = "scan.json"
 PART = ".part"
 MB = 1_000_000
+STAMP = "%Y%m%dT%H%M%SZ"
+"""What a scan's id begins with: when it began."""
 
 
 class Store:
@@ -33,6 +36,7 @@ class Store:
 
     def __init__(self, folder: Path, quota_mb: int) -> None:
         self.folder = folder
+        self.quota_mb = quota_mb
         self._quota_bytes = quota_mb * MB
         self._records: dict[str, ScanRecord] = {}
         self._sizes: dict[str, int] = {}
@@ -102,6 +106,13 @@ class Store:
                 (self.folder / scan / name).unlink(missing_ok=True)
             self._sizes[scan] = _size(self.folder / scan)
 
+    def purge(self, before: datetime, running: str = "") -> None:
+        """Scans that began earlier go, but for those with an alert that nobody has seen: they wait for the quota."""
+        for one in self.records():
+            if one.acknowledged and one.id < f"{before:{STAMP}}" and one.id != running:
+                log.info("scans: %s goes, kept long enough", one.id)
+                self._forget(one)
+
     def read(self, scan: str, name: str) -> bytes | None:
         """A file of a scan; None when there is none."""
         try:
@@ -118,9 +129,13 @@ class Store:
                 raise DiskFull("the scans", reason, "Raise scan.quota_mb, or export and delete scans")
             oldest = min(going, key=lambda one: (not one.acknowledged, one.id))
             log.info("scans: %s goes, to make room", oldest.id)
-            with _said(self.folder):
-                shutil.rmtree(self.folder / oldest.id)
-            del self._records[oldest.id], self._sizes[oldest.id]
+            self._forget(oldest)
+
+    def _forget(self, record: ScanRecord) -> None:
+        with _said(self.folder):
+            shutil.rmtree(self.folder / record.id)
+        del self._records[record.id]
+        self._sizes.pop(record.id, None)
 
 
 def files_of(capture: CaptureRecord) -> Iterator[str]:

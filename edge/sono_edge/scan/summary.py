@@ -1,9 +1,13 @@
 """The card at the end of a scan. Pure: what was counted in, a Summary out.
 
-Combined score of reader and system: the plain average of the system's score and the reader's probability for the
-category, as published for breast ultrasound (Shen et al., Nature Communications 12:5645, 2021). The reader's
-probability is the middle of the range that the ACR BI-RADS Atlas (5th edition, 2013) gives the category: 1 and 2
-essentially 0, 3 up to 2 %, 4 from 2 % to 95 %, 5 from 95 %.
+Combined score of reader and system: their plain average, after Shen et al., Nature Communications 12:5645 (2021),
+doi 10.1038/s41467-021-26023-2, who averaged the reader's score and the system's into a hybrid.
+
+What number stands for a category is our own choice, not theirs: the middle of the range that the ACR BI-RADS Atlas
+(5th edition, 2013) gives it. 1 and 2: essentially 0 %; 3: > 0 % to 2 %, so 0.01; 4: > 2 % to < 95 %, so 0.485; 5:
+95 % or more, so 0.975. The ranges were checked against two open articles that reprint the Atlas's table (scirp.org
+2060219, table 2; explorationpub.com 1002135, table 1), not against the Atlas itself, which is not open. The middle of
+so wide a range as 4's (4A, 4B and 4C together) is coarse: the figure is for research only.
 """
 
 from __future__ import annotations
@@ -18,7 +22,7 @@ from numpy.typing import NDArray
 from sono_edge.alerts import ScoreInterval
 from sono_edge.scan.records import CaptureRecord, Combined, ScanRecord, Score, Span, Summary
 from sono_edge.scan.sight import Sight
-from sono_edge.scene import State
+from sono_edge.scene import State, plain
 from sono_models.heads import SweepAttention, reading_figures
 
 LONGEST_STEP_S = 0.5
@@ -87,7 +91,7 @@ def summarise(record: ScanRecord, tally: Tally, system: System, *, began_s: floa
         usable_share=round(usable / scanned, 3) if scanned else 0.0,
         paused=_longest_first(Span(state.name, state.value, round(s, 1)) for state, s in paused.items()),
         cant_say=_longest_first(
-            Span("CANT_SAY", why or State.CANT_SAY.value, round(s, 1)) for why, s in unsure.items()
+            Span("CANT_SAY", plain(why) or State.CANT_SAY.value, round(s, 1)) for why, s in unsure.items()
         ),
         ranked=ranked,
         ranked_by=ranked_by,
@@ -103,11 +107,21 @@ def summarise(record: ScanRecord, tally: Tally, system: System, *, began_s: floa
 
 def with_impression(summary: Summary, impression: int) -> Summary:
     """The same card with the reader's category (1 to 5) and the combined score, where the system has one."""
+    summary = msgspec.structs.replace(summary, impression=impression)
     if summary.score is None:
         return summary
     reader, value = READER[impression], summary.score.value
     both = Combined(impression, reader, value, round((reader + value) / 2, 4), MAPPING)
     return msgspec.structs.replace(summary, combined=both)
+
+
+def recounted(record: ScanRecord) -> ScanRecord:
+    """The same record, its card's alerts counted anew: some are acknowledged after the end."""
+    if record.summary is None:
+        return record
+    seen = sum(alert.seen for alert in record.alerts)
+    counted = msgspec.structs.replace(record.summary, alerts_seen=seen, alerts_unseen=len(record.alerts) - seen)
+    return msgspec.structs.replace(record, summary=counted)
 
 
 def _scored(

@@ -9,13 +9,14 @@ ends by `End`, or by itself after ten minutes without contact.
 from __future__ import annotations
 
 import logging
+import math
 import queue
 import secrets
 import threading
 from collections.abc import Callable, Iterator
 from concurrent.futures import Future
 from dataclasses import dataclass, replace
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from enum import Enum
 from pathlib import Path
 from typing import Self
@@ -27,10 +28,10 @@ from sono_edge.scan.kept import described, png, saliency, storable, storable_all
 from sono_edge.scan.preroll import PreRoll, write_clip
 from sono_edge.scan.records import CaptureKind, CaptureRecord, ScanRecord
 from sono_edge.scan.selection import Choice, close, consider
-from sono_edge.scan.shown import NOTHING, Shown, lines_of, now_of
+from sono_edge.scan.shown import NOTHING, Retention, Shown, lines_of, now_of
 from sono_edge.scan.sight import AlertStep, Begin, End, KeepNow, Order, Sight
-from sono_edge.scan.store import Store
-from sono_edge.scan.summary import System, summarise, with_impression
+from sono_edge.scan.store import MB, STAMP, Store
+from sono_edge.scan.summary import System, recounted, summarise, with_impression
 from sono_edge.scan.wishes import Wishes
 from sono_models.errors import SonoError, Stopped
 from sono_models.inputs import Grey, InputSpec
@@ -45,6 +46,7 @@ BACKLOG_MOST = 20_000
 MANUAL_MOST = 200
 """Of one scan: a foot switch that sticks fills no disk."""
 PUBLISH_EVERY_S = 0.5
+PURGE_EVERY_S = 600.0
 JOIN_S = 20.0
 
 
@@ -63,6 +65,8 @@ class Means:
     system: System
     preroll_s: float = 5.0
     now: Callable[[], datetime] = lambda: datetime.now(UTC)
+    keep_days: int = 0
+    """Older scans go; 0: none does but for room."""
 
 
 class ScanWriter:
@@ -85,6 +89,7 @@ class ScanWriter:
         self._newest: Sight | None = None
         self._armed = True
         self._published_s = 0.0
+        self._purged_s = -math.inf
         self._thread = threading.Thread(target=self._run, name="scan-writer")
 
     def offer(self, sight: Sight) -> None:
@@ -129,6 +134,7 @@ class ScanWriter:
 
     def _run(self) -> None:
         self._try(self._store.open)
+        self._purge(0.0)
         self._publish()
         while (item := self._inbox.get()) is not None:
             try:
@@ -157,12 +163,12 @@ class ScanWriter:
                     self._course = None
                 self._end()
                 self._begin(token, self._newest)
-            case End(impression):
-                self._end()
-                self._impress(impression)
+            case End(impression, scan):
+                self._end_as_meant(impression, scan)
         self._publish()
 
     def _see(self, sight: Sight) -> None:
+        self._purge(sight.captured_s)
         if sight.picture is not None:
             self._newest = sight
             self._ring.add(sight.captured_s, sight.picture)
@@ -186,7 +192,7 @@ class ScanWriter:
 
     def _begin(self, token: str, newest: Sight | None) -> None:
         at = self._means.now()
-        name = f"{at:%Y%m%dT%H%M%SZ}-{secrets.token_hex(3)}"
+        name = f"{at:{STAMP}}-{secrets.token_hex(3)}"
         began_s = newest.captured_s if newest else 0.0
         self._course = Course(ScanRecord(name, rfc3339(at), token), began_s, began_s, dropped_before=self.dropped)
         self._armed = False
@@ -216,12 +222,30 @@ class ScanWriter:
         self.shown = msgspec.structs.replace(self.shown, ended=record)
         self._publish()
 
-    def _impress(self, impression: int | None) -> None:
+    def _amend(self, record: ScanRecord) -> None:
+        """A scan that ended before is saved again."""
         ended = self.shown.ended
-        if impression is None or ended is None or ended.summary is None:
-            return
-        summary = with_impression(ended.summary, impression)
-        self._ended(msgspec.structs.replace(ended, summary=summary))
+        if ended is not None and ended.id == record.id:
+            self._ended(record)
+        else:
+            self._try(lambda: self._store.save(record))
+
+    def _end_as_meant(self, impression: int | None, scan: str) -> None:
+        """`scan` empty: whichever runs; one that runs beside the one that is meant goes on."""
+        if not scan or (self._course is not None and self._course.record.id == scan):
+            self._end()
+        meant = next((one for one in self._past() if not scan or one.id == scan), None)
+        if impression is not None and meant is not None and meant.summary is not None:
+            self._amend(msgspec.structs.replace(meant, summary=with_impression(meant.summary, impression)))
+
+    def _past(self) -> Iterator[ScanRecord]:
+        """The scans that do not run: first the one that ended last, as it is in memory, then the others."""
+        ended, running = self.shown.ended, "" if self._course is None else self._course.record.id
+        if ended is not None:
+            yield ended
+        for one in self._store.records():
+            if one.id != running and (ended is None or one.id != ended.id):
+                yield one
 
     def _alert(self, step: AlertStep) -> None:
         course = self._course
@@ -230,9 +254,10 @@ class ScanWriter:
             if step.kind == "raised":
                 self._keep_now("alert", step.alert)
             self._save()
-        ended = self.shown.ended
-        if step.kind == "acknowledged" and ended and (late := with_step(ended, step, 0.0)) is not None:
-            self._ended(late)
+        late = (with_step(one, step, 0.0) for one in self._past()) if step.kind == "acknowledged" else ()
+        changed = next((one for one in late if one is not None), None)
+        if changed is not None:
+            self._amend(recounted(changed))
 
     def _keep_now(self, kind: CaptureKind, alert: str = "") -> None:
         """The newest picture with the seconds before it."""
@@ -319,7 +344,17 @@ class ScanWriter:
 
     def _publish(self) -> None:
         course = self._course
-        lines = lines_of(self._store.records())
+        records = self._store.records()
         elapsed_s = sum(course.tally.seconds.values()) if course else 0.0
         now = now_of(course.record if course else None, elapsed_s, self.dropped, self.trouble)
-        self.shown = Shown(now, self.shown.ended, lines)
+        retention = Retention(round(self._store.used_bytes / MB, 1), self._store.quota_mb, self._means.keep_days)
+        self.shown = Shown(now, self.shown.ended, lines_of(records), records, retention)
+
+    def _purge(self, captured_s: float) -> None:
+        """Now and then, what was kept long enough goes; the scan that runs never."""
+        due_s = abs(captured_s - self._purged_s)
+        if self._means.keep_days and due_s >= PURGE_EVERY_S:
+            self._purged_s = captured_s
+            before = self._means.now() - timedelta(days=self._means.keep_days)
+            running = "" if self._course is None else self._course.record.id
+            self._try(lambda: self._store.purge(before, running))

@@ -16,7 +16,7 @@ Impression = Annotated[int, msgspec.Meta(ge=1, le=5)]
 
 @dataclass(frozen=True, slots=True)
 class Seen:
-    """Somebody has looked at this alert; None: at whatever the page points to now."""
+    """Somebody has looked at this alert; None: at whatever the page points to now. Sent again it adds a reason."""
 
     alert: str | None
     reason: SeenReason = ""
@@ -43,9 +43,13 @@ class StartScan:
 
 @dataclass(frozen=True, slots=True)
 class EndScan:
-    """The scan ends; `impression` is the category that the reader entered, then or later."""
+    """The scan ends; `impression` is the category that the reader entered, then or later.
+
+    `scan` names which one is meant: another one that runs meanwhile goes on.
+    """
 
     impression: Impression | None = None
+    scan: Token | None = None
 
 
 Press: TypeAlias = Seen | SetAI | Capture | StartScan | EndScan

@@ -16,9 +16,11 @@ from starlette.requests import Request
 from starlette.responses import PlainTextResponse, Response
 from starlette.routing import Route
 
+from sono_edge.view.body import BODY_MOST, read_body
+from sono_edge.view.card import card_page
 from sono_edge.view.live import Live
 from sono_edge.view.presses import Capture, EndScan, Press, Seen, SetAI, StartScan
-from sono_edge.view.scans import Shelf, scan_routes
+from sono_edge.view.scans import Drive, Shelf, drive_routes, scan_routes
 from sono_edge.view.stage import Stage
 
 MEDIA = {
@@ -27,8 +29,6 @@ MEDIA = {
     ".js": "text/javascript; charset=utf-8",
     ".svg": "image/svg+xml",
 }
-BODY_MOST = 1024
-"""Bytes of a press."""
 PRESSES_MOST = 64
 """Presses that wait for the agent; more come from no hand."""
 STALE_S = 1.5
@@ -62,9 +62,19 @@ def read_page() -> dict[str, Asset]:
     return {name: Asset((folder / name).read_bytes(), media) for name, media in named if media}
 
 
-def build_app(stage: Stage, presses: SimpleQueue[Press], live: Live, shelf: Shelf | None = None) -> Starlette:
-    """The routes, without the door; `shelf` is None where nothing is recorded."""
-    page = read_page()
+@dataclass(frozen=True, slots=True)
+class Beside:
+    """What the page shows beside the scene: the recorded scans and their drive, where there are; the model's card."""
+
+    shelf: Shelf | None = None
+    drive: Drive | None = None
+    card: Callable[[], str] = str
+    """Of the bundle that judges now."""
+
+
+def build_app(stage: Stage, presses: SimpleQueue[Press], live: Live, beside: Beside | None = None) -> Starlette:
+    """The routes, without the door."""
+    page, beside = read_page(), beside or Beside()
 
     async def index(_: Request) -> Response:
         return page["index.html"].response()
@@ -72,6 +82,10 @@ def build_app(stage: Stage, presses: SimpleQueue[Press], live: Live, shelf: Shel
     async def static(request: Request) -> Response:
         asset = page.get(request.path_params["name"])
         return PlainTextResponse("No such file.\n", 404) if asset is None else asset.response()
+
+    async def model_card(_: Request) -> Response:
+        card = card_page(beside.card())
+        return PlainTextResponse("No model card.\n", 404) if card is None else Response(card, media_type=MEDIA[".html"])
 
     async def held(_: Request) -> Response:
         record = stage.held()
@@ -94,6 +108,7 @@ def build_app(stage: Stage, presses: SimpleQueue[Press], live: Live, shelf: Shel
             Route("/static/{name}", static),
             Route("/live", live),
             Route("/held", held),
+            Route("/card", model_card),
             Route("/clock", clock),
             Route("/healthz", healthz),
             Route("/seen", _press(Seen, presses), methods=["POST"]),
@@ -101,7 +116,8 @@ def build_app(stage: Stage, presses: SimpleQueue[Press], live: Live, shelf: Shel
             Route("/capture", _press(Capture, presses), methods=["POST"]),
             Route("/scan/start", _press(StartScan, presses), methods=["POST"]),
             Route("/scan/end", _press(EndScan, presses), methods=["POST"]),
-            *scan_routes(shelf),
+            *scan_routes(beside.shelf),
+            *(drive_routes(beside.shelf, beside.drive) if beside.shelf and beside.drive else ()),
         ]
     )
 
@@ -110,7 +126,7 @@ def _press(kind: type[Press], presses: SimpleQueue[Press]) -> Callable[[Request]
     """An endpoint that takes one kind of press as JSON and leaves it for the agent."""
 
     async def pressed(request: Request) -> Response:
-        body = await _read(request)
+        body = await read_body(request)
         if body is None:
             return PlainTextResponse(f"More than {BODY_MOST} bytes.\n", 413)
         try:
@@ -123,13 +139,3 @@ def _press(kind: type[Press], presses: SimpleQueue[Press]) -> Callable[[Request]
         return Response(status_code=204)
 
     return pressed
-
-
-async def _read(request: Request) -> bytes | None:
-    """The body; None when it is too long."""
-    body = b""
-    async for chunk in request.stream():
-        body += chunk
-        if len(body) > BODY_MOST:
-            return None
-    return body

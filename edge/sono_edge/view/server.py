@@ -20,8 +20,8 @@ from sono_edge.scene import Scene
 from sono_edge.view.door import Door, Guard, is_loopback
 from sono_edge.view.live import Live
 from sono_edge.view.presses import Press
-from sono_edge.view.routes import build_app
-from sono_edge.view.scans import Shelf
+from sono_edge.view.routes import Beside, build_app
+from sono_edge.view.scans import Drive, Shelf
 from sono_edge.view.stage import Stage
 from sono_models.errors import BadConfig
 
@@ -52,6 +52,8 @@ class View:
         token: str | None = None,
         clock: Callable[[], float] = time.monotonic,
         scans: Shelf | None = None,
+        drive: Drive | None = None,
+        card: str = "",
     ) -> None:
         if token is not None and len(token) < TOKEN_LEAST:
             raise BadConfig("view token", f"shorter than {TOKEN_LEAST} characters", "Choose a longer one, or none")
@@ -61,7 +63,9 @@ class View:
         self._local_only = is_loopback(host)
         self._token = token if token or self._local_only else secrets.token_urlsafe(16)
         self._stage = Stage(clock)
-        self._shelf = scans
+        self.card = card
+        """The model's card; to be replaced when another bundle judges."""
+        self._beside = Beside(scans, drive, lambda: self.card)
         self._closing = False
         self._server: uvicorn.Server | None = None
         self._loop: asyncio.AbstractEventLoop | None = None
@@ -89,7 +93,7 @@ class View:
         self._port = listener.getsockname()[1]
         door = Door(self._token, self._local_only, self._port)
         live = Live(self._stage, lambda: self._closing)
-        app = Guard(build_app(self._stage, self.commands, live, self._shelf), door)
+        app = Guard(build_app(self._stage, self.commands, live, self._beside), door)
         server = uvicorn.Server(configure(app))
         loop = asyncio.new_event_loop()
         self._server, self._loop, self._closing = server, loop, False

@@ -1,6 +1,6 @@
 // The frames that were captured, asked for at most once a second and only while somebody can see them.
 
-import { words } from "./strings.js";
+import { troubleIn, words } from "./strings.js";
 
 const EVERY_MS = 1000;
 const ABSENT_MS = 30000; // a device without captures is asked again so rarely
@@ -11,8 +11,11 @@ const by = (id) => document.getElementById(id);
 export class Captures {
   available = false;
   #shown = "";
+  #tell;
 
-  constructor() {
+  // `tell` hears what the device says of the running scan, null where it keeps none.
+  constructor(tell) {
+    this.#tell = tell;
     by("captures-title").textContent = words.captures;
     void this.#poll();
   }
@@ -37,14 +40,18 @@ export class Captures {
   #hide() {
     this.available = false;
     by("captures").hidden = true;
+    this.#tell(null);
   }
 
-  #show({ captures, trouble }) {
+  #show(now) {
+    const { captures, trouble } = now;
     this.available = true;
+    this.#tell(now);
     by("captures").hidden = false;
     const newest = [...captures].sort((a, b) => b.captured_s - a.captured_s).slice(0, SHOWN_MOST);
     by("captures-count").textContent = captures.length > 0 ? String(captures.length) : "";
-    by("captures-note").textContent = trouble || (captures.length === 0 ? words.noCaptures : "");
+    by("captures-note").textContent = trouble ? troubleIn(trouble) : captures.length === 0 ? words.noCaptures : "";
+    by("captures-note").dataset.trouble = String(Boolean(trouble));
     const wanted = JSON.stringify(newest.map(({ id, seen }) => [id, seen]));
     if (wanted === this.#shown) return;
     this.#shown = wanted;

@@ -1,7 +1,10 @@
 // What hands and feet do: keys, a foot switch (which is keys) and touch come to the same few presses.
 
 export const LONG_MS = 600;
-const KEYS = { " ": "seen", pagedown: "seen", pageup: "seen", a: "ai", h: "hold", l: "theme", t: "tone" };
+const KEYS = {
+  " ": "seen", pagedown: "seen", pageup: "seen", a: "ai", h: "hold", l: "theme", t: "tone", s: "scan", end: "scan", m: "scans",
+};
+const PEDALS = new Set(["pagedown", "pageup"]); // they type nothing: they work in a text field too
 
 // One thing that can be pressed: short when it is let go in time, long while it is still held.
 export class Pressed {
@@ -9,9 +12,17 @@ export class Pressed {
   #long;
   #timer = null;
 
-  constructor({ short, long }) {
+  #sure;
+
+  // `sure`: what a press of Enter on the button does, since Enter is not held; else the short press.
+  constructor({ short, long, sure = short }) {
     this.#short = short;
     this.#long = long;
+    this.#sure = sure;
+  }
+
+  enter() {
+    this.#sure();
   }
 
   down() {
@@ -80,7 +91,7 @@ export class Tap {
   cancel() {}
 }
 
-// `parts` is {seen, ai, hold, theme, tone}, each one of the above; each has a button of its name.
+// `parts` is {seen, ai, hold, theme, tone, scan, scans}, each one of the above; each has a button of its name.
 export function listen(parts) {
   listenToKeys(parts);
   for (const [name, part] of Object.entries(parts)) listenToButton(document.getElementById(name), part);
@@ -93,7 +104,9 @@ export function listen(parts) {
 function listenToKeys(parts) {
   for (const kind of ["keydown", "keyup"]) {
     document.addEventListener(kind, (event) => {
-      const part = parts[KEYS[event.key.toLowerCase()]];
+      const name = event.key.toLowerCase();
+      const part = parts[KEYS[name]];
+      if (event.target instanceof HTMLInputElement && !PEDALS.has(name)) return; // a token is being typed or scanned
       if (!part || event.ctrlKey || event.metaKey || event.altKey) return;
       event.preventDefault();
       if (kind === "keyup") part.up();
@@ -111,6 +124,10 @@ function listenToButton(button, part) {
   button.addEventListener("contextmenu", (event) => event.preventDefault()); // a long touch asks for one
   button.addEventListener("click", (event) => {
     if (event.detail !== 0) return; // the pointer's own; without it comes Enter, or a switch that reads the page out
+    if (part.enter) {
+      part.enter();
+      return;
+    }
     part.down();
     part.up();
   });

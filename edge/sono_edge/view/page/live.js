@@ -7,6 +7,8 @@ import { Hold } from "./hold.js";
 import { follow, press } from "./link.js";
 import { Picture } from "./picture.js";
 import { Rail } from "./rail.js";
+import { Reasons } from "./reasons.js";
+import { Scans } from "./scans.js";
 import { Settled, familyOf } from "./states.js";
 import { adviceFor, language, reasonIn, say, states, words } from "./strings.js";
 import { Theme } from "./theme.js";
@@ -20,8 +22,10 @@ document.documentElement.lang = language;
 const picture = new Picture(document.getElementById("picture"), document.getElementById("ticks"));
 const rail = new Rail();
 const hold = new Hold(picture);
-const captures = new Captures();
+const scans = new Scans((text) => rail.note(text));
+const captures = new Captures((now) => scans.running(now));
 const tone = new Tone();
+const reasons = new Reasons((text, shownMs) => rail.note(text, shownMs));
 const theme = new Theme((now) => rail.theme(now));
 let settled = new Settled();
 
@@ -108,6 +112,7 @@ async function pressSeen() {
   if (lost || unseen.length === 0) return;
   const line = unseen.find((each) => each.active) ?? unseen[0];
   if ((await press("/seen", { alert: line.alert })) !== 204) rail.note(words.pressLost);
+  else reasons.offer(line.alert);
 }
 
 async function pressCapture() {
@@ -133,6 +138,8 @@ listen({
   hold: new Held((down) => hold.set(down && !lost)),
   theme: new Tap(() => theme.toggle()),
   tone: new Tap(turnTone),
+  scan: new Pressed({ short: () => scans.tapped(), long: () => void scans.end(), sure: () => scans.entered() }),
+  scans: new Tap(() => scans.toggle()),
 });
 keepClock();
 setInterval(watch, WATCH_MS);

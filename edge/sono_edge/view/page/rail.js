@@ -18,6 +18,9 @@ const TITLES = {
   "ai-words": words.turnOff,
   "hold-words": words.hold,
   "hold-note": words.holdNote,
+  "scans-words": words.scans,
+  "scans-note": words.scansNote,
+  close: words.backToLive,
   "tone-words": words.toneOff,
   simulated: words.simulated,
   note: words.note,
@@ -81,8 +84,8 @@ export class Rail {
   }
 
   // What came of a press.
-  note(text) {
-    this.#note = { text, untilMs: performance.now() + NOTE_MS };
+  note(text, shownMs = NOTE_MS) {
+    this.#note = { text, untilMs: performance.now() + shownMs };
     set(by("seen-note"), text);
   }
 
