@@ -89,7 +89,8 @@ class Agent:
             judged = parts.pipeline.step(frame)
             now = parts.clock()
             self._count(judged, now)
-            parts.scans.offer(_sight(judged, parts.pipeline.memory.track))
+            if parts.scans.recording:
+                parts.scans.offer(_sight(judged, parts.pipeline.memory.track))
             self._record(judged.decision.events, judged.quality, (now - frame.arrived_s) * 1e3)
             self._strip.add(judged.decision.attention if _judging(judged) else float("nan"), now)
             parts.viewer.show(self._scene(judged, now))
