@@ -8,6 +8,7 @@ import queue
 import secrets
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager, suppress
+from math import inf
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -35,6 +36,8 @@ M_MMAP_THRESHOLD = -3
 """Its number in glibc's malloc.h."""
 LARGE_BYTES = 128 * 1024
 """glibc's own first limit, which it would raise to the largest block that was ever freed."""
+KEPT_GAP_S = 1.5
+"""What nobody kept between two clips of a scan, which may be minutes, is played as so long."""
 
 
 class Nobody:
@@ -93,7 +96,8 @@ def running(config: AgentConfig, *, loop: bool = False) -> Iterator[Agent]:
         viewer: Viewer = Nobody()
         scans: Scans = NoScans()
         shelf: ScanWriter | None = None
-        if config.scan.enabled:
+        kept = source.kind == "scan"
+        if config.scan.enabled and not kept:  # who practises on a scan makes no new one
             scans = shelf = stack.enter_context(_scan_writer(config, pipeline, told))
         commands: queue.SimpleQueue[Press] = queue.SimpleQueue()
         url = ""
@@ -103,7 +107,7 @@ def running(config: AgentConfig, *, loop: bool = False) -> Iterator[Agent]:
             view = stack.enter_context(View(config.view.host, config.view.port, config.view.token or None, scans=shelf))
             viewer, commands, url = view, view.commands, view.url
         writer = stack.enter_context(AlertWriter(config.state.outbox, config.device.site, config.device.id))
-        capture = stack.enter_context(Capture(source, loop=loop))
+        capture = stack.enter_context(Capture(source, loop=loop, longest_wait_s=KEPT_GAP_S if kept else inf))
         parts = Parts(capture, pipeline, writer, viewer, commands, told, url, scans)
         _settle()
         yield Agent(parts)
