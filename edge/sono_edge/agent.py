@@ -65,7 +65,8 @@ class Agent:
         """Seconds from the start of the process to its first score; None before it."""
         self.ran_s = 0.0
         self.cpu_s = 0.0
-        """Wall and CPU time of the loop, all threads of the process, once it has ended."""
+        self.loop_cpu_s = 0.0
+        """Wall time of the loop, CPU time of all threads of the process and of the loop's own, once it has ended."""
         self.parts = parts
         self._strip = Strip()
         self._intervals = Intervals(parts.told.interval)
@@ -77,10 +78,11 @@ class Agent:
         self._last: Judged | None = None
 
     def run(self, stop: threading.Event) -> None:
-        began_s, cpu_s = self.parts.clock(), time.process_time()
+        began_s, cpu_s, loop_cpu_s = self.parts.clock(), time.process_time(), time.thread_time()
         while not stop.is_set() and not self.parts.capture.finished:
             self.step()
         self.ran_s, self.cpu_s = self.parts.clock() - began_s, time.process_time() - cpu_s
+        self.loop_cpu_s = time.thread_time() - loop_cpu_s
 
     def step(self) -> None:
         self._change_over()
@@ -93,7 +95,8 @@ class Agent:
             judged = parts.pipeline.step(frame)
             now = parts.clock()
             self._count(judged, now)
-            parts.scans.offer(_sight(judged, parts.pipeline.memory.track))
+            if parts.scans.recording:
+                parts.scans.offer(_sight(judged, parts.pipeline.memory.track))
             self._record(judged.decision.events, judged.quality, (now - frame.arrived_s) * 1e3)
             parts.updates.saw(judged, (now - frame.arrived_s) * 1e3, now)
             self._strip.add(judged.decision.attention if _judging(judged) else float("nan"), now)
@@ -142,6 +145,7 @@ class Agent:
             "start_s": self.start_s,
             "ran_s": round(self.ran_s, 3),
             "cpu_ms": round(self.cpu_ms(), 3),
+            "loop_cpu_ms": round(self.loop_cpu_s * 1e3 / max(1, self.meter.judged), 3),
             "bundle": vitals.bundle,
             "runtime": vitals.runtime,
             "profile": vitals.profile,

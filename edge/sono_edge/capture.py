@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import math
 import random
 import threading
 import time
@@ -164,7 +165,9 @@ class Capture:
         clock: Callable[[], float] = time.monotonic,
         wait: Callable[[threading.Event, float], bool] = threading.Event.wait,
         join_timeout_s: float = JOIN_TIMEOUT_S,
+        longest_wait_s: float = math.inf,
     ) -> None:
+        """`longest_wait_s`: a longer gap between two played frames is cut short."""
         self.frames_in = 0
         """Decoded so far."""
         self.losses = 0
@@ -174,6 +177,7 @@ class Capture:
         self._clock = clock
         self._wait = wait
         self._join_timeout_s = join_timeout_s
+        self._longest_wait_s = longest_wait_s
         self._slot = NewestFrame()
         self._stop = threading.Event()
         self._failure: Exception | None = None
@@ -281,9 +285,10 @@ class Capture:
     def _keep_pace(self, due_s: float) -> float:
         """Wait until a frame is due; the time it counts as shown at, from which the next ones are reckoned."""
         early_s = due_s - self._clock()
+        cut_s = max(0.0, early_s - self._longest_wait_s)
         if early_s > 0:
-            self._wait(self._stop, early_s)
-        return due_s if early_s > -STALL_S else due_s - early_s
+            self._wait(self._stop, early_s - cut_s)
+        return due_s - cut_s if early_s > -STALL_S else due_s - early_s
 
     def _put(self, frame: Frame, captured_s: float) -> None:
         self._newest_s = frame.arrived_s or self._clock()

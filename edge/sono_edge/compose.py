@@ -7,6 +7,7 @@ import gc
 import queue
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager, suppress
+from math import inf
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -34,6 +35,8 @@ M_MMAP_THRESHOLD = -3
 """Its number in glibc's malloc.h."""
 LARGE_BYTES = 128 * 1024
 """glibc's own first limit, which it would raise to the largest block that was ever freed."""
+KEPT_GAP_S = 1.5
+"""What nobody kept between two clips of a scan, which may be minutes, is played as so long."""
 
 
 class Nobody:
@@ -58,6 +61,13 @@ def _scans(config: AgentConfig, stack: ExitStack, engine: Engine) -> tuple[ScanW
 
     exporter = stack.enter_context(Exporter(Path(config.state.folder), config.scan.export_folder))
     return stack.enter_context(_scan_writer(config, engine)), exporter
+
+
+def _view(config: AgentConfig, engine: Engine, shelf: ScanWriter | None, drive: Exporter | None) -> View:
+    from sono_edge.view.server import View  # noqa: PLC0415  (0.1 s that a board without a page saves)
+
+    where = (config.view.host, config.view.port, config.view.token or None)
+    return View(*where, scans=shelf, drive=drive, card=engine.card)
 
 
 def _system(engine: Engine) -> System:
@@ -109,33 +119,27 @@ def running(config: AgentConfig, *, loop: bool = False) -> Iterator[Agent]:
     begun = start(config, Making(config, source.kind).engine_of)
     engine = begun.engine
     with ExitStack() as stack:
-        viewer: Viewer = Nobody()
         scans: Scans = NoScans()
         shelf: ScanWriter | None = None
         drive: Exporter | None = None
-        if config.scan.enabled:
+        kept = source.kind == "scan"
+        if config.scan.enabled and not kept:  # who practises on a scan makes no new one
             shelf, drive = _scans(config, stack, engine)
             scans = shelf
-        commands: queue.SimpleQueue[Press] = queue.SimpleQueue()
-        url, view = "", None
-        if config.view.enabled:
-            from sono_edge.view.server import View  # noqa: PLC0415  (0.1 s that a board without a page saves)
-
-            where = (config.view.host, config.view.port, config.view.token or None)
-            view = stack.enter_context(View(*where, scans=shelf, drive=drive, card=engine.card))
-            viewer, commands, url = view, view.commands, view.url
+        view = stack.enter_context(_view(config, engine, shelf, drive)) if config.view.enabled else None
+        commands: queue.SimpleQueue[Press] = view.commands if view else queue.SimpleQueue()
         writer = stack.enter_context(AlertWriter(config.state.outbox, config.device.site, config.device.id))
-        capture = stack.enter_context(Capture(source, loop=loop))
+        capture = stack.enter_context(Capture(source, loop=loop, longest_wait_s=KEPT_GAP_S if kept else inf))
         updates = stack.enter_context(begun.beside(_around(shelf, view)))
         notify = notifier()
         parts = Parts(
             capture,
             engine.pipeline,
             writer,
-            viewer,
+            view or Nobody(),
             commands,
             engine.told,
-            url,
+            view.url if view else "",
             scans,
             updates,
             lambda: notify("WATCHDOG=1"),

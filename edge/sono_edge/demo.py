@@ -14,7 +14,7 @@ from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 from sono_edge.embedded import EmbeddedBroker
 from sono_models.errors import BadConfig, Stopped
@@ -52,6 +52,15 @@ class Wanted:
     bundle: str | None = None
     seconds: float | None = None
     loop: bool = False
+    broker_away_s: tuple[float, float] | None = None
+    """From when to when, since everything is up, the broker is gone."""
+
+
+class Broker(Protocol):
+    """What an outage needs of a broker."""
+
+    def start(self) -> None: ...
+    def kill(self) -> None: ...
 
 
 @dataclass(slots=True)
@@ -106,6 +115,33 @@ def _read_lines(of: Child) -> None:
     of.lines.put(None)
 
 
+class Outage:
+    """The broker goes as by a power cut, and comes back on its port. Nothing without `away_s`."""
+
+    def __init__(self, broker: Broker, away_s: tuple[float, float] | None, clock: Callable[[], float]) -> None:
+        self._broker, self._away_s, self._clock = broker, away_s, clock
+        self._began_s = clock()
+        self.over = away_s is None
+        self.on = False
+
+    def step(self) -> None:
+        """Do what is due."""
+        if self.over or self._away_s is None:
+            return
+        at_s = self._clock() - self._began_s
+        if not self.on and at_s >= self._away_s[0]:
+            self._broker.kill()
+            self.on = True
+        if at_s >= self._away_s[1]:
+            self.end()
+
+    def end(self) -> None:
+        """Bring it back, if it is gone; it goes no more."""
+        if self.on:
+            self._broker.start()
+        self.on, self.over = False, True
+
+
 @dataclass(frozen=True, slots=True)
 class Running:
     """The demo's programs, all ready."""
@@ -115,6 +151,7 @@ class Running:
     ingest: Child
     view_url: str
     folder: Path
+    outage: Outage
 
 
 @contextmanager
@@ -133,7 +170,8 @@ def running(wanted: Wanted) -> Iterator[Running]:
         uplink = stack.enter_context(child("uplink", "uplink", "--config", str(config), errors=errors))
         agent = stack.enter_context(child("agent", *_agent_arguments(wanted, config), errors=errors))
         ready = _first_line(agent, errors)
-        yield Running(agent, uplink, ingest, str(ready["view_url"]), folder)
+        outage = Outage(broker, wanted.broker_away_s, time.monotonic)
+        yield Running(agent, uplink, ingest, str(ready["view_url"]), folder, outage)
 
 
 def _agent_arguments(wanted: Wanted, config: Path) -> list[str]:
@@ -174,7 +212,9 @@ def watch(demo: Running, stop: threading.Event, tell: Callable[[dict[str, Any]],
     committed: list[dict[str, Any]] = []
     while demo.agent.alive() and not stop.is_set():
         _check_alive(demo)
+        demo.outage.step()
         _pass_on(demo.ingest, committed, tell, 0.2)
+    demo.outage.end()
     demo.agent.stop()
     totals = _last_line(demo.agent, demo.folder / "programs.log")
     until = time.monotonic() + COMMITTED_S

@@ -9,7 +9,7 @@ from typing import Literal, Protocol, Self
 
 from sono_models.inputs import Grey
 
-SourceKind = Literal["video", "images", "dicom", "v4l2", "stream", "phantom"]
+SourceKind = Literal["video", "images", "dicom", "v4l2", "stream", "phantom", "scan"]
 
 
 @dataclass(frozen=True, slots=True)

@@ -77,7 +77,7 @@ class Alert(msgspec.Struct, frozen=True):
     suppressed: int = 0
     """Candidates that the limit of alerts a minute folded into this one."""
     source: str = ""
-    """The kind of the source: video, images, dicom, v4l2, stream or phantom. Never its name."""
+    """The kind of the source: video, images, dicom, v4l2, stream, phantom or scan. Never its name."""
     research_use_only: bool = True
 
 

@@ -11,6 +11,7 @@ import threading
 import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from dataclasses import dataclass
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
@@ -24,24 +25,75 @@ from sono_models.runtime import RuntimeName
 BOUNDARY = "frame"
 
 
+SAME = {"p50_ms": "p50", "p99_ms": "p99", "cpu_ms": "cpu", "loop_cpu_ms": "loop_cpu"}
+"""What is compared with the run beside it, and how the ratio is called."""
+MIX = ("quick", "quick", "slow", "stopped")
+"""Of four who watch; see watcher.py."""
+
+
+@dataclass(frozen=True, slots=True)
+class Way:
+    """One way to run the agent. `scans` None is the agent's default."""
+
+    viewers: int
+    scans: bool | None = None
+
+
 def run(
-    bundle: Bundle, runtime: RuntimeName, *, seconds: float = 20.0, viewers: int = 1, rounds: int = 3
+    bundle: Bundle,
+    runtime: RuntimeName,
+    *,
+    seconds: float = 20.0,
+    viewers: int = 1,
+    rounds: int = 3,
+    scans: bool | None = None,
 ) -> dict[str, Any]:
-    """Medians over rounds; in each the floor is measured before and after the agent ran, and the mean taken."""
+    """Medians over rounds; in each the floor is measured before and after every agent, and the mean taken.
+
+    What more viewers than one cost is measured beside an agent that nobody watches, and what scans cost beside one
+    that keeps none: the ratios, `viewers_…` and `scans_…`, are to the other of the same round.
+    """
+    ways = {"": Way(viewers, scans)}
+    if viewers > 1:
+        ways["viewers"] = Way(0, scans)
+    if scans:
+        ways["scans"] = Way(viewers, scans=False)
     pictures = clip.pictures(300)
     codes = clip.jpegs(pictures)
-    found = [_round(bundle, runtime, pictures[::6], codes, seconds=seconds, viewers=viewers) for _ in range(rounds)]
+    found = [_round(bundle, runtime, pictures[::6], codes, ways, seconds=seconds, turn=turn) for turn in range(rounds)]
     medians = {key: round(statistics.median(one[key] for one in found), 3) for key in found[0]}
-    return {**medians, "viewers": viewers, "runtime": runtime, "seconds": seconds, "rounds": rounds}
+    about = {"viewers": viewers, "scans": scans, "runtime": runtime, "seconds": seconds, "rounds": rounds}
+    return {**medians, **about}
 
 
 def _round(
-    bundle: Bundle, runtime: RuntimeName, sample: list[Grey], codes: list[bytes], *, seconds: float, viewers: int
+    bundle: Bundle,
+    runtime: RuntimeName,
+    sample: list[Grey],
+    codes: list[bytes],
+    ways: dict[str, Way],
+    *,
+    seconds: float,
+    turn: int,
 ) -> dict[str, float]:
-    before = measure(bundle, sample)
-    totals = _agent(bundle, runtime, codes, seconds=seconds, viewers=viewers)
-    after = measure(bundle, sample)
-    floor = Floor(*(statistics.mean(pair) for pair in zip(_values(before), _values(after), strict=True)))
+    """Every way once, in turning order, the floor in between."""
+    names = list(ways)[turn % len(ways) :] + list(ways)[: turn % len(ways)]
+    floors = [measure(bundle, sample)]
+    told: dict[str, dict[str, Any]] = {}
+    for name in names:
+        told[name] = _agent(bundle, runtime, codes, ways[name], seconds=seconds)
+        floors.append(measure(bundle, sample))
+    place = names.index("")
+    beside = zip(_values(floors[place]), _values(floors[place + 1]), strict=True)
+    figures = _figures(told[""], Floor(*(statistics.mean(pair) for pair in beside)))
+    for name in [name for name in names if name]:
+        other = _compared(told[name])
+        figures |= {f"{name}_{SAME[key]}_ratio": value / other[key] for key, value in _compared(told[""]).items()}
+        figures[f"{name}_rss_mb"] = told[""]["memory_mb"] - told[name]["memory_mb"]
+    return figures
+
+
+def _figures(totals: dict[str, Any], floor: Floor) -> dict[str, float]:
     latency = totals["latency_ms"]
     decided = totals["frames_scored"] + totals["frames_reused"] + totals["frames_paused"]
     return {
@@ -53,25 +105,40 @@ def _round(
         "p50_ratio": latency["p50"] / floor.p50_ms,
         "p99_ratio": latency["p99"] / floor.p50_ms,
         "cpu_ratio": totals["cpu_ms"] / floor.cpu_ms,
+        "loop_cpu_ratio": totals["loop_cpu_ms"] / floor.cpu_ms,
+        "delay_frames_p50": latency["p50"] * clip.FPS / 1e3,
+        "delay_frames_p99": latency["p99"] * clip.FPS / 1e3,
         "rss_mb": totals["memory_mb"],
         "dropped": totals["frames_dropped"],
         "alerts_raised": totals["alerts_raised"],
+        **{f"{kind}_kb_s": read / 1e3 / totals["ran_s"] / count for kind, count, read in totals["watched"]},
     }
+
+
+def _compared(totals: dict[str, Any]) -> dict[str, float]:
+    latency = totals["latency_ms"]
+    own = (latency["p50"], latency["p99"], totals["cpu_ms"], totals["loop_cpu_ms"])
+    return dict(zip(SAME, own, strict=True))
 
 
 def _values(floor: Floor) -> tuple[float, float, float]:
     return floor.fps, floor.p50_ms, floor.cpu_ms
 
 
-def _agent(bundle: Bundle, runtime: RuntimeName, codes: list[bytes], *, seconds: float, viewers: int) -> dict[str, Any]:
-    with mjpeg_server(codes, clip.FPS) as url, tempfile.TemporaryDirectory(prefix="sono-bench-") as state:
+def _agent(bundle: Bundle, runtime: RuntimeName, codes: list[bytes], way: Way, *, seconds: float) -> dict[str, Any]:
+    """The agent's totals, and `watched`: of each kind of viewer how many there were and what they read, bytes."""
+    with mjpeg_server(codes, clip.FPS) as url, tempfile.TemporaryDirectory(prefix="sono-bench-") as folder:
+        config = Path(folder) / "agent.toml"
+        scan = "" if way.scans is None else f"[scan]\nenabled = {str(way.scans).lower()}\n"
+        config.write_text(f'[state]\nfolder = "state"\n{scan}', "utf-8")
         command = [sys.executable, "-m", "sono_models.command", "run", "--source", url, "--port", "0", "--json"]
-        command += ["--bundle", str(bundle.path), "--runtime", runtime, "--state", state, "--seconds", str(seconds)]
+        command += ["--bundle", str(bundle.path), "--runtime", runtime, "--config", str(config)]
+        command += ["--seconds", str(seconds)]
         agent = subprocess.Popen(command, stdout=subprocess.PIPE, text=True)  # noqa: S603  (our own command)
-        with agent, watching(json.loads(_next_line(agent))["view_url"], viewers):
+        with agent, watching(json.loads(_next_line(agent))["view_url"], way.viewers) as watched:
             last = "".join(agent.stdout or ()).strip().splitlines()[-1]
     totals: dict[str, Any] = json.loads(last)
-    return totals
+    return {**totals, "watched": watched}
 
 
 def _next_line(agent: subprocess.Popen[str]) -> str:
@@ -80,19 +147,24 @@ def _next_line(agent: subprocess.Popen[str]) -> str:
 
 
 @contextmanager
-def watching(view_url: str, viewers: int) -> Iterator[None]:
-    """So many readers of the page's stream, each in a process of its own so that they take no part in our GIL."""
-    script = f"{Path(__file__).with_name('watcher.py')}"
-    readers = [
-        subprocess.Popen([sys.executable, script, f"{view_url}live"])  # noqa: S603  (our own script)
-        for _ in range(viewers)
-    ]
-    try:
-        yield
-    finally:
-        for reader in readers:
-            reader.terminate()
-            reader.wait()
+def watching(view_url: str, viewers: int) -> Iterator[list[tuple[str, int, int]]]:
+    """So many readers of the page's stream, in a process of their own so that they take no part in our GIL.
+
+    Gives what comes to be known of them once the block has ended: (kind, how many, bytes read).
+    """
+    watched: list[tuple[str, int, int]] = []
+    if not viewers:
+        yield watched
+        return
+    kinds = [MIX[number % len(MIX)] for number in range(viewers)]
+    command = [sys.executable, str(Path(__file__).with_name("watcher.py")), f"{view_url}live", *kinds]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as readers:  # noqa: S603  (our own script)
+        try:
+            yield watched
+        finally:
+            readers.terminate()
+            said = readers.communicate()[0]
+    watched += [(kind, kinds.count(kind), read) for kind, read in json.loads(said).items()]
 
 
 @contextmanager

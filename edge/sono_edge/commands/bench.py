@@ -43,17 +43,25 @@ def live(
     runtime: RuntimeOption = "onnx",
     seconds: Annotated[float, typer.Option("--seconds", help="How long the stream runs, each round.", min=2.0)] = 20.0,
     rounds: Annotated[int, typer.Option("--rounds", help="Medians of so many.", min=1)] = 3,
-    viewers: Annotated[int, typer.Option("--viewers", help="How many watch the page.", min=0)] = 1,
+    viewers: Annotated[
+        int, typer.Option("--viewers", help="How many watch the page; of four, one is slow and one stops.", min=0)
+    ] = 1,
     *,
+    scans: Annotated[
+        bool | None, typer.Option("--scans/--no-scans", help="Keep scans, beside an agent that does not; or keep none.")
+    ] = None,
     as_json: JsonOption = False,
 ) -> None:
-    """A 30 fps stream into a real agent with its page watched and alerts on."""
+    """A 30 fps stream into a real agent with its page watched and alerts on.
+
+    With more than one viewer, or --scans, it also runs without, and gives ratios of the two.
+    """
     from sono_edge.bench.live import run
     from sono_models.bundle import default_path, read
 
-    _print(
-        run(read(bundle or default_path()), runtime, seconds=seconds, viewers=viewers, rounds=rounds), as_json=as_json
-    )
+    chosen = read(bundle or default_path())
+    result = run(chosen, runtime, seconds=seconds, viewers=viewers, rounds=rounds, scans=scans)
+    _print(result, as_json=as_json)
 
 
 @app.command()

@@ -87,7 +87,7 @@ def sweep(
     *, seed: int = 7, fps: float = 30.0, size: tuple[int, int] = (640, 480), seconds: float | None = None
 ) -> Iterator[PhantomFrame]:
     """Render a sweep, pictures of `size` (width, height, both even); endless without `seconds`."""
-    scanner = build_scanner(np.random.default_rng((seed, 2)), _sweep_look(seed), size)
+    scanner = build_scanner(np.random.default_rng((seed, 2)), sweep_look(seed), size)
     cycle = plan(seed, 0, size[0] / size[1])
     held: PhantomFrame | None = None
     for index in count() if seconds is None else range(round(seconds * fps)):
@@ -108,7 +108,7 @@ def plan(seed: int, number: int, aspect: float) -> Cycle:
     """Draw the cycle of this number; `aspect` is the picture's width over its height."""
     rng = np.random.default_rng((seed, 3, number))
     malignant = number % 2 == 0
-    before = _anatomy(seed, (number + 1) // 2)
+    before = anatomy_of(seed, (number + 1) // 2)
     starts_s = number * CYCLE_S
     middle_s = 2.9 + rng.uniform(-0.4, 0.4)
     lesion = settle(rng, "malignant" if malignant else "benign", before, aspect, identity=number)
@@ -118,7 +118,7 @@ def plan(seed: int, number: int, aspect: float) -> Cycle:
         number=number,
         starts_s=starts_s,
         before=before,
-        after=_anatomy(seed, (number + 2) // 2),
+        after=anatomy_of(seed, (number + 2) // 2),
         lesion=replace(lesion, z_s=starts_s + middle_s),
         freeze_s=freeze_s,
         from_left=bool(rng.random() < 0.5),
@@ -139,10 +139,15 @@ def touching(cycle: Cycle, at_s: float, columns: int) -> Plane | None:
     else:
         progress = (since_s - SIDE_LIFT_S[0]) / (SIDE_LIFT_S[1] - SIDE_LIFT_S[0])
         lifted = 0.4 * float(np.sin(np.pi * min(max(progress, 0.0), 1.0)))
+    return peeled(lifted, columns, from_left=cycle.from_left)
+
+
+def peeled(lifted: float, columns: int, *, from_left: bool) -> Plane | None:
+    """Give the contact of every column, as `touching`, of a probe with this share of its face off the skin."""
     if lifted <= 0:
         return None
     across = np.linspace(0, 1, columns, dtype=np.float32)[None]
-    if not cycle.from_left:
+    if not from_left:
         across = across[:, ::-1]
     return np.asarray(np.clip((across - np.float32(lifted - 0.1)) / np.float32(0.1), 0, 1), np.float32)
 
@@ -175,11 +180,12 @@ def box_of(mask: NDArray[np.uint8]) -> Box | None:
     return Box(left / columns, top / rows, (left + width) / columns, (top + height) / rows)
 
 
-def _anatomy(seed: int, number: int) -> Anatomy:
+def anatomy_of(seed: int, number: int) -> Anatomy:
+    """The breast of this number under this seed."""
     return draw_anatomy(np.random.default_rng((seed, 4, number)))
 
 
-def _sweep_look(seed: int) -> Look:
+def sweep_look(seed: int) -> Look:
     """Draw a linear probe, its gain set by somebody who looks at the picture."""
     look = draw_look(np.random.default_rng((seed, 5)), sector_share=0.0)
     return replace(

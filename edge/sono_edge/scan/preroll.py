@@ -6,6 +6,7 @@ from collections import deque
 from collections.abc import Iterator
 from dataclasses import dataclass
 from fractions import Fraction
+from itertools import chain
 from pathlib import Path
 
 import av
@@ -40,20 +41,26 @@ class PreRoll:
     def held_bytes(self) -> int:
         return self._held
 
-    def add(self, captured_s: float, picture: Grey) -> None:
-        """Encode and keep it, unless it comes too soon after the one before."""
+    @property
+    def stills(self) -> tuple[Still, ...]:
+        """Oldest first."""
+        return tuple(self._stills)
+
+    def add(self, captured_s: float, picture: Grey) -> Still | None:
+        """Encode and keep it; None where it comes too soon after the one before."""
         if self._stills and captured_s < self._stills[-1].captured_s:
             self.clear()
         if self._stills and captured_s - self._stills[-1].captured_s < STEP_S:
-            return
+            return None
         options = [cv2.IMWRITE_JPEG_QUALITY, JPEG_QUALITY]
-        jpeg = cv2.imencode(".jpg", np.ascontiguousarray(picture), options)[1].tobytes()
-        self._stills.append(Still(captured_s, jpeg))
-        self._held += len(jpeg)
+        still = Still(captured_s, cv2.imencode(".jpg", np.ascontiguousarray(picture), options)[1].tobytes())
+        self._stills.append(still)
+        self._held += len(still.jpeg)
         while captured_s - self._stills[0].captured_s > self._seconds or self._held > self._bytes_most:
             self._held -= len(self._stills.popleft().jpeg)
             if not self._stills:
                 break
+        return still
 
     def clear(self) -> None:
         self._stills.clear()
@@ -61,44 +68,72 @@ class PreRoll:
 
     def pictures(self) -> Iterator[tuple[float, Grey]]:
         """(captured_s, picture), oldest first."""
-        for still in tuple(self._stills):
-            decoded = cv2.imdecode(np.frombuffer(still.jpeg, np.uint8), cv2.IMREAD_GRAYSCALE)
-            if decoded is not None:
-                yield still.captured_s, np.asarray(decoded, np.uint8)
+        for still in self.stills:
+            picture = decoded(still)
+            if picture is not None:
+                yield still.captured_s, picture
+
+
+def decoded(still: Still) -> Grey | None:
+    picture = cv2.imdecode(np.frombuffer(still.jpeg, np.uint8), cv2.IMREAD_GRAYSCALE)
+    return None if picture is None else np.asarray(picture, np.uint8)
+
+
+class ClipFile:
+    """An MP4 (H.264, grey) that grows by a picture at a time; all have the size of the first, cut to even sides.
+
+    `add` raises OSError. Whoever opened it closes or abandons it.
+    """
+
+    def __init__(self, path: Path, captured_s: float, picture: Grey) -> None:
+        """Opens the file; the first picture is still to be added."""
+        self.count = 0
+        self._from_s, self._shape = captured_s, picture.shape
+        self._rows, self._columns = (side - side % 2 for side in picture.shape)
+        self._last = -1
+        self._container = av.open(str(path), "w", format="mp4")
+        self._stream = self._container.add_stream("libx264", rate=TICKS)
+        self._stream.width, self._stream.height, self._stream.pix_fmt = self._columns, self._rows, "yuv420p"
+        self._stream.options = {"preset": "ultrafast", "crf": "20", "tune": "zerolatency"}
+        self._stream.thread_count = 1
+        self._stream.codec_context.time_base = Fraction(1, TICKS)
+
+    def add(self, captured_s: float, picture: Grey) -> None:
+        """Another picture; one of another size is left out."""
+        if picture.shape != self._shape:
+            return
+        frame = av.VideoFrame.from_ndarray(_planes(picture[: self._rows, : self._columns]), "yuv420p")
+        self._last = max(self._last + 1, round((captured_s - self._from_s) * TICKS))
+        frame.pts, frame.time_base = self._last, Fraction(1, TICKS)
+        self._container.mux(self._stream.encode(frame))
+        self.count += 1
+
+    def close(self) -> None:
+        """Write what the encoder still has, and the file's end. Raises OSError; the file is closed then as well."""
+        try:
+            self._container.mux(self._stream.encode(None))
+        finally:
+            self._container.close()
+
+    def abandon(self) -> None:
+        """Close it as it is. Raises OSError."""
+        self._container.close()
 
 
 def write_clip(path: Path, pictures: Iterator[tuple[float, Grey]]) -> int:
-    """An MP4 (H.264, grey) of the pictures at their own times; how many it holds. None, no file: 0.
-
-    All have the size of the first, cut to even sides. Raises OSError.
-    """
+    """A ClipFile of the pictures at their own times; how many it holds. None, no file: 0. Raises OSError."""
     first = next(pictures, None)
     if first is None:
         return 0
-    rows, columns = (side - side % 2 for side in first[1].shape)
-    count = 0
-    with av.open(str(path), "w", format="mp4") as container:
-        stream = container.add_stream("libx264", rate=TICKS)
-        stream.width, stream.height, stream.pix_fmt = columns, rows, "yuv420p"
-        stream.options = {"preset": "ultrafast", "crf": "20"}
-        stream.thread_count = 1
-        stream.codec_context.time_base = Fraction(1, TICKS)
-        last = -1
-        for captured_s, picture in _with(first, pictures):
-            if picture.shape != first[1].shape:
-                continue
-            frame = av.VideoFrame.from_ndarray(_planes(picture[:rows, :columns]), "yuv420p")
-            last = max(last + 1, round((captured_s - first[0]) * TICKS))
-            frame.pts, frame.time_base = last, Fraction(1, TICKS)
-            container.mux(stream.encode(frame))
-            count += 1
-        container.mux(stream.encode(None))
-    return count
-
-
-def _with(first: tuple[float, Grey], rest: Iterator[tuple[float, Grey]]) -> Iterator[tuple[float, Grey]]:
-    yield first
-    yield from rest
+    clip = ClipFile(path, *first)
+    try:
+        for captured_s, picture in chain((first,), pictures):
+            clip.add(captured_s, picture)
+    except BaseException:
+        clip.abandon()
+        raise
+    clip.close()
+    return clip.count
 
 
 def _planes(picture: Grey) -> Grey:

@@ -30,6 +30,8 @@ class CaptureRecord(msgspec.Struct, frozen=True):
     alert: str = ""
     saliency: bool = False
     clip: bool = False
+    clip_from_s: float | None = None
+    """When the clip's first picture was captured, since the scan began; None: not known."""
 
 
 class AlertRecord(msgspec.Struct, frozen=True):

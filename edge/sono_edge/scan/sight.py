@@ -68,6 +68,9 @@ Order: TypeAlias = KeepNow | Begin | End
 class Scans(Protocol):
     """Where the frame loop leaves what it judged. Every method returns at once."""
 
+    recording: bool
+    """False where all that is offered would be forgotten: there is no need to make it."""
+
     @property
     def trouble(self) -> str: ...
     def offer(self, sight: Sight) -> None: ...
@@ -78,6 +81,7 @@ class Scans(Protocol):
 class NoScans:
     """Recording is switched off."""
 
+    recording = False
     trouble = ""
 
     def offer(self, sight: Sight) -> None:

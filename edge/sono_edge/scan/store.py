@@ -43,7 +43,7 @@ class Store:
 
     def open(self) -> None:
         """Read what is there; a folder without a whole scan.json, and files that none names, go."""
-        with _said(self.folder):
+        with said(self.folder):
             self.folder.mkdir(parents=True, exist_ok=True)
             for folder in sorted(path for path in self.folder.iterdir() if path.is_dir()):
                 record = read_record(folder)
@@ -80,12 +80,26 @@ class Store:
 
     def put_by(self, scan: str, name: str, write: Callable[[Path], object]) -> bool:
         """As `put`, for a file that `write` writes into the path it is given. False where it wrote none."""
+        try:
+            with said(self.folder / scan):
+                write(self.begin(scan, name))
+            return self.finish(scan, name)
+        finally:
+            self.drop(scan, name)
+
+    def begin(self, scan: str, name: str) -> Path:
+        """Where a file may be written that `finish` puts in its place, or `drop` takes away."""
         folder = self.folder / scan
-        part = folder / f".{name}{PART}"
-        with _said(folder):
-            try:
-                folder.mkdir(parents=True, exist_ok=True)
-                write(part)
+        with said(folder):
+            folder.mkdir(parents=True, exist_ok=True)
+        return _part(folder, name)
+
+    def finish(self, scan: str, name: str) -> bool:
+        """What was written since `begin`, made durable and in its place. False where nothing was."""
+        folder = self.folder / scan
+        part = _part(folder, name)
+        try:
+            with said(folder):
                 if not part.exists():
                     return False
                 with part.open("rb") as file:
@@ -94,14 +108,20 @@ class Store:
                 part.replace(folder / name)
                 _sync(folder)
                 return True
-            finally:
-                if folder.is_dir():
-                    part.unlink(missing_ok=True)
-                    self._sizes[scan] = _size(folder)
+        finally:
+            self.drop(scan, name)
+
+    def drop(self, scan: str, name: str) -> None:
+        """Take away what `begin` began, where it is not in its place."""
+        folder = self.folder / scan
+        with said(folder):
+            if folder.is_dir():
+                _part(folder, name).unlink(missing_ok=True)
+                self._sizes[scan] = _size(folder)
 
     def remove(self, scan: str, capture: CaptureRecord) -> None:
         """A capture's files."""
-        with _said(self.folder / scan):
+        with said(self.folder / scan):
             for name in files_of(capture):
                 (self.folder / scan / name).unlink(missing_ok=True)
             self._sizes[scan] = _size(self.folder / scan)
@@ -132,7 +152,7 @@ class Store:
             self._forget(oldest)
 
     def _forget(self, record: ScanRecord) -> None:
-        with _said(self.folder):
+        with said(self.folder):
             shutil.rmtree(self.folder / record.id)
         del self._records[record.id]
         self._sizes.pop(record.id, None)
@@ -162,6 +182,10 @@ def _sweep(folder: Path, record: ScanRecord) -> None:
             path.unlink(missing_ok=True)
 
 
+def _part(folder: Path, name: str) -> Path:
+    return folder / f".{name}{PART}"
+
+
 def _size(folder: Path) -> int:
     return sum(path.stat().st_size for path in folder.iterdir() if path.is_file())
 
@@ -176,7 +200,7 @@ def _sync(folder: Path) -> None:
 
 
 @contextmanager
-def _said(where: Path) -> Iterator[None]:
+def said(where: Path) -> Iterator[None]:
     """The system's errors in our words."""
     try:
         yield

@@ -18,14 +18,14 @@ from concurrent.futures import Future
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 from enum import Enum
-from pathlib import Path
 from typing import Self
 
 import msgspec
 
+from sono_edge.scan.clip import AFTER_S, Clips, Made
 from sono_edge.scan.course import AWAY, Course, with_step
-from sono_edge.scan.kept import described, png, saliency, storable, storable_all
-from sono_edge.scan.preroll import PreRoll, write_clip
+from sono_edge.scan.kept import described, png, saliency, storable
+from sono_edge.scan.preroll import PreRoll
 from sono_edge.scan.records import CaptureKind, CaptureRecord, ScanRecord
 from sono_edge.scan.selection import Choice, close, consider
 from sono_edge.scan.shown import NOTHING, Retention, Shown, lines_of, now_of
@@ -34,13 +34,13 @@ from sono_edge.scan.store import MB, STAMP, Store
 from sono_edge.scan.summary import System, recounted, summarise, with_impression
 from sono_edge.scan.wishes import Wishes
 from sono_models.errors import SonoError, Stopped
-from sono_models.inputs import Grey, InputSpec
+from sono_models.inputs import InputSpec
 from sono_models.messages import rfc3339
 
 log = logging.getLogger(__name__)
 
-BACKLOG = 32
-"""Frames that may wait with their pictures: a second at 30 fps, 10 MB of 640 x 480."""
+BACKLOG = 16
+"""Frames that may wait with their pictures: half a second at 30 fps, 5 MB of 640 x 480."""
 BACKLOG_MOST = 20_000
 """Frames that may wait without: eleven minutes."""
 MANUAL_MOST = 200
@@ -51,9 +51,10 @@ JOIN_S = 20.0
 
 
 class Wake(Enum):
-    """Something else than a frame waits."""
+    """Something else than a frame waits, or nothing does and there is time for a clip."""
 
     UP = "up"
+    IDLE = "idle"
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,6 +74,7 @@ class ScanWriter:
     """Owns the store. A context manager: leaving it ends the scan that runs and writes what waits."""
 
     def __init__(self, means: Means, *, backlog: int = BACKLOG) -> None:
+        self.recording = True
         self.trouble = ""
         """What keeps pictures off the disk, in words for the page; empty when nothing does."""
         self.dropped = 0
@@ -85,6 +87,7 @@ class ScanWriter:
         self._inbox: queue.SimpleQueue[Sight | AlertStep | Order | Wake | None] = queue.SimpleQueue()
         self._wishes = Wishes()
         self._ring = PreRoll(means.preroll_s)
+        self._clips = Clips(means.store)
         self._course: Course | None = None
         self._newest: Sight | None = None
         self._armed = True
@@ -136,7 +139,7 @@ class ScanWriter:
         self._try(self._store.open)
         self._purge(0.0)
         self._publish()
-        while (item := self._inbox.get()) is not None:
+        while (item := self._next()) is not None:
             try:
                 self._take(item)
             except Exception:
@@ -146,14 +149,24 @@ class ScanWriter:
         self._end()
         self._wishes.serve(self._store.read)
 
+    def _next(self) -> Sight | AlertStep | Order | Wake | None:
+        """What waits; while a clip is being made, that there is time for it."""
+        try:
+            return self._inbox.get(timeout=self._clips.pause_s)
+        except queue.Empty:
+            return Wake.IDLE
+
     def _take(self, item: Sight | AlertStep | Order | Wake) -> None:
         self._wishes.serve(self._store.read)
+        if isinstance(item, Sight):
+            self._see(item)
+        elif not isinstance(item, Wake):
+            self._obey(item)
+            self._publish()
+        self._try(lambda: self._made(self._clips.work(idle=item is Wake.IDLE)))
+
+    def _obey(self, item: AlertStep | Order) -> None:
         match item:
-            case Sight():
-                self._see(item)
-                return
-            case Wake.UP:
-                return
             case AlertStep():
                 self._alert(item)
             case KeepNow():
@@ -165,13 +178,10 @@ class ScanWriter:
                 self._begin(token, self._newest)
             case End(impression, scan):
                 self._end_as_meant(impression, scan)
-        self._publish()
 
     def _see(self, sight: Sight) -> None:
         self._purge(sight.captured_s)
-        if sight.picture is not None:
-            self._newest = sight
-            self._ring.add(sight.captured_s, sight.picture)
+        self._remember(sight)
         if sight.state in AWAY:
             self._armed = True
         elif self._course is None and self._armed:
@@ -189,6 +199,15 @@ class ScanWriter:
         if abs(sight.captured_s - self._published_s) >= PUBLISH_EVERY_S:
             self._published_s = sight.captured_s
             self._publish()
+
+    def _remember(self, sight: Sight) -> None:
+        """Its picture, for a while."""
+        if sight.picture is None:
+            return
+        self._newest = sight
+        still = self._ring.add(sight.captured_s, sight.picture)
+        if still is not None:
+            self._clips.offer(still)
 
     def _begin(self, token: str, newest: Sight | None) -> None:
         at = self._means.now()
@@ -208,6 +227,9 @@ class ScanWriter:
         course, self._armed = self._course, False
         if course is None:
             return
+        while self._clips.pending:
+            self._wishes.serve(self._store.read)
+            self._try(lambda: self._made(self._clips.close()))
         course.selection, choice = close(course.selection)
         if choice is not None:
             self._keep_choice(course, choice)
@@ -302,23 +324,23 @@ class ScanWriter:
         self._store.save(course.record)
         self._say("")
         if clip:
-            self._publish()
-            self._clip(course, capture)
+            self._begin_clip(course, capture, sight.captured_s + AFTER_S)
         return True
 
-    def _clip(self, course: Course, capture: CaptureRecord) -> None:
-        """The pre-roll; the page's wishes are served in between, since a clip takes seconds on a busy board."""
+    def _begin_clip(self, course: Course, capture: CaptureRecord, until_s: float) -> None:
+        while self._clips.full:
+            self._made(self._clips.close())
+        self._clips.begin(course.record.id, capture.id, self._ring.stills, until_s)
 
-        def pictures() -> Iterator[tuple[float, Grey]]:
-            for picture in self._ring.pictures():
-                self._wishes.serve(self._store.read)
-                yield picture
-
-        def write(part: Path) -> None:
-            write_clip(part, storable_all(pictures()))
-
-        if self._store.put_by(course.record.id, f"{capture.id}.mp4", write):
-            course.note(msgspec.structs.replace(capture, clip=True))
+    def _made(self, made: Made | None) -> None:
+        """A clip is there: the record names it."""
+        course = self._course
+        if made is None or made.from_s is None or course is None or course.record.id != made.scan:
+            return
+        capture = next((one for one in course.record.captures if one.id == made.capture), None)
+        if capture is not None:
+            from_s = round(made.from_s - course.began_s, 3)
+            course.note(msgspec.structs.replace(capture, clip=True, clip_from_s=from_s))
             self._store.save(course.record)
 
     def _drop(self, course: Course, name: str | None) -> None:

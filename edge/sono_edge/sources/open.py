@@ -7,13 +7,14 @@ from collections.abc import Callable
 from pathlib import Path
 
 from sono_edge.frames import Source
+from sono_edge.practice import SCENARIOS
 from sono_edge.sources.images import SUFFIXES, ImageSource, folder_source, table_source
 from sono_edge.sources.phantom import SEED, PhantomSource
 from sono_edge.sources.stream import StreamSource
 from sono_edge.sources.video import VideoSource
 from sono_models.errors import BadSource
 
-SCHEMES = "a file, an image folder or manifest, v4l2:/dev/videoN, rtsp://, http(s):// or phantom:"
+SCHEMES = "a file, an image folder or manifest, v4l2:/dev/videoN, rtsp://, http(s)://, scan:FOLDER or phantom:"
 
 
 def open_source(uri: str, *, clock: Callable[[], float] = time.monotonic) -> Source:
@@ -32,14 +33,10 @@ def open_source(uri: str, *, clock: Callable[[], float] = time.monotonic) -> Sou
 def _by_scheme(uri: str, scheme: str, rest: str, clock: Callable[[], float]) -> Source:
     if scheme == "phantom":
         return _phantom(uri, rest)
-    if scheme == "v4l2":
-        if not rest.startswith("/dev/"):
-            raise BadSource(uri, "does not name a device", "Write it as v4l2:/dev/video0")
-        return StreamSource(uri, clock=clock)
-    if scheme in ("http", "https", "rtsp"):
-        if not rest.startswith("//") or not rest.strip("/"):
-            raise BadSource(uri, "does not name a host", f"Write it as {scheme}://HOST/PATH")
-        return StreamSource(uri, clock=clock)
+    if scheme == "scan":
+        return _kept(rest)
+    if scheme in ("v4l2", "http", "https", "rtsp"):
+        return _stream(uri, scheme, rest, clock)
     if scheme == "file":
         return _by_path(Path(rest.removeprefix("//")))
     if rest.startswith("//"):
@@ -47,10 +44,28 @@ def _by_scheme(uri: str, scheme: str, rest: str, clock: Callable[[], float]) -> 
     return _by_path(Path(uri))
 
 
-def _phantom(uri: str, seed: str) -> PhantomSource:
+def _stream(uri: str, scheme: str, rest: str, clock: Callable[[], float]) -> StreamSource:
+    if scheme == "v4l2" and not rest.startswith("/dev/"):
+        raise BadSource(uri, "does not name a device", "Write it as v4l2:/dev/video0")
+    if scheme != "v4l2" and (not rest.startswith("//") or not rest.strip("/")):
+        raise BadSource(uri, "does not name a host", f"Write it as {scheme}://HOST/PATH")
+    return StreamSource(uri, clock=clock)
+
+
+def _phantom(uri: str, rest: str) -> PhantomSource:
+    """`phantom:`, `phantom:SEED`, `phantom:SCENARIO` or `phantom:SCENARIO:SEED`."""
+    name, _, seed = rest.partition(":") if rest.partition(":")[0] in SCENARIOS else ("", "", rest)
     if seed and not (seed.isascii() and seed.isdigit()):
-        raise BadSource(uri, "its seed is not a whole number", "Write phantom: or, for another breast, phantom:8")
-    return PhantomSource(int(seed or SEED))
+        known = ", ".join(f"phantom:{one}" for one in SCENARIOS)
+        reason = "its seed is not a whole number, and it is no scenario"
+        raise BadSource(uri, reason, f"Write phantom: or, for another breast, phantom:8; or a scenario: {known}")
+    return PhantomSource(int(seed or SEED), name)
+
+
+def _kept(folder: str) -> Source:
+    from sono_edge.sources.kept import KeptScan  # noqa: PLC0415  (start-up that all others save)
+
+    return KeptScan(Path(folder))
 
 
 def _by_path(path: Path) -> Source:

@@ -15,13 +15,17 @@ SEED = 7
 
 
 class PhantomSource:
-    """A simulated sweep, 640x480 at 30 fps; rendered, so neither a camera nor a file is needed."""
+    """A simulated sweep, 640x480 at 30 fps; rendered, so neither a camera nor a file is needed.
+
+    `scenario` names one of `sono_edge.practice`; without, it is the plain sweep.
+    """
 
     kind: SourceKind = "phantom"
     live = False
 
-    def __init__(self, seed: int = SEED) -> None:
+    def __init__(self, seed: int = SEED, scenario: str = "") -> None:
         self.seed = seed
+        self.scenario = scenario
 
     def __enter__(self) -> Self:
         return self
@@ -30,7 +34,17 @@ class PhantomSource:
         pass
 
     def frames(self, stop: threading.Event) -> Iterator[Frame]:
-        for frame in sweep(seed=self.seed):
+        for frame in self._drawn():
             if stop.is_set():
                 return
-            yield Frame(frame.index, frame.captured_s, 0.0, frame.picture)
+            yield frame
+
+    def _drawn(self) -> Iterator[Frame]:
+        if not self.scenario:
+            for frame in sweep(seed=self.seed):
+                yield Frame(frame.index, frame.captured_s, 0.0, frame.picture)
+            return
+        from sono_edge.phantom.staged import staged  # noqa: PLC0415  (start-up that the plain sweep saves)
+
+        for index, one in enumerate(staged(self.scenario, seed=self.seed)):
+            yield Frame(index, one.captured_s, 0.0, one.picture, one.coloured_share)
