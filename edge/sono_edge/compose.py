@@ -18,7 +18,8 @@ from sono_edge.engine import Engine
 from sono_edge.making import Making
 from sono_edge.recorder import AlertWriter
 from sono_edge.scan.sight import NoScans, Scans
-from sono_edge.scene import Scene, Viewer
+from sono_edge.scene import Scene
+from sono_edge.slots.reports import Reports
 from sono_edge.slots.updates import Around
 from sono_edge.slots.wiring import start
 from sono_edge.sources import open_source
@@ -77,7 +78,7 @@ def _system(engine: Engine) -> System:
     return System(engine.told.shown, heads.sweep if heads else None, engine.told.interval)
 
 
-def _around(shelf: ScanWriter | None, view: View | None) -> Around:
+def _around(reports: Reports, shelf: ScanWriter | None, view: View | None) -> Around:
     """Who is told when another bundle judges: the scans, and the page for its model card."""
 
     def changed(engine: Engine) -> None:
@@ -86,7 +87,7 @@ def _around(shelf: ScanWriter | None, view: View | None) -> Around:
         if view is not None:
             view.card = engine.card
 
-    return Around(changed=changed, scan_runs=lambda: shelf is not None and shelf.running, tidy=_trim)
+    return Around(reports, changed, lambda: shelf is not None and shelf.running, _trim)
 
 
 def _map_large_blocks() -> None:
@@ -130,7 +131,7 @@ def running(config: AgentConfig, *, loop: bool = False) -> Iterator[Agent]:
         commands: queue.SimpleQueue[Press] = view.commands if view else queue.SimpleQueue()
         writer = stack.enter_context(AlertWriter(config.state.outbox, config.device.site, config.device.id))
         capture = stack.enter_context(Capture(source, loop=loop, longest_wait_s=KEPT_GAP_S if kept else inf))
-        updates = stack.enter_context(begun.beside(_around(shelf, view)))
+        updates = stack.enter_context(begun.beside(_around(writer, shelf, view)))
         notify = notifier()
         parts = Parts(
             capture,

@@ -17,6 +17,7 @@ from typing import Self
 from sono_edge.outbox import Outbox
 from sono_models.errors import SonoError, Stopped, Unavailable
 from sono_models.messages import Alert, Vitals
+from sono_models.updates import UpdateReport
 
 log = logging.getLogger(__name__)
 
@@ -31,6 +32,17 @@ DRAIN_S = 5.0
 class _Raised:
     alert: Alert
     at: datetime
+
+    def into(self, outbox: Outbox) -> None:
+        outbox.add(self.alert, self.at)
+
+
+@dataclass(frozen=True, slots=True)
+class _Reported:
+    report: UpdateReport
+
+    def into(self, outbox: Outbox) -> None:
+        outbox.report(self.report)
 
 
 class AlertWriter:
@@ -52,8 +64,8 @@ class AlertWriter:
         self._box = (path, site, device)
         self._now = now
         self._drain_s = drain_s
-        self._inbox: queue.SimpleQueue[_Raised | Vitals | None] = queue.SimpleQueue()
-        self._waiting: deque[_Raised] = deque()
+        self._inbox: queue.SimpleQueue[_Raised | _Reported | Vitals | None] = queue.SimpleQueue()
+        self._waiting: deque[_Raised | _Reported] = deque()
         self._vitals: Vitals | None = None
         self._wait_s = RETRY_FIRST_S
         self._end_by: float | None = None
@@ -66,11 +78,15 @@ class AlertWriter:
 
     @property
     def depth(self) -> int:
-        """Alerts that the fleet does not have yet: on disk and in memory."""
+        """Alerts and update reports that the fleet does not have yet: on disk and in memory."""
         return self._stored + len(self._waiting)
 
     def put(self, alert: Alert) -> None:
         self._inbox.put(_Raised(alert, self._now()))
+
+    def report(self, report: UpdateReport) -> None:
+        """What became of an update, among the alerts and as sure to arrive."""
+        self._inbox.put(_Reported(report))
 
     def put_vitals(self, vitals: Vitals) -> None:
         """The newest wins."""
@@ -127,7 +143,7 @@ class AlertWriter:
             while True:
                 self._take(self._inbox.get_nowait())
 
-    def _take(self, item: _Raised | Vitals | None) -> None:
+    def _take(self, item: _Raised | _Reported | Vitals | None) -> None:
         if item is None:
             self._end_by = time.monotonic() + self._drain_s
         elif isinstance(item, Vitals):
@@ -137,9 +153,8 @@ class AlertWriter:
 
     def _write(self, outbox: Outbox) -> None:
         while self._waiting:
-            outbox.add(self._waiting[0].alert, self._waiting[0].at)
-            self._waiting.popleft()
-            self.committed += 1
+            self._waiting[0].into(outbox)
+            self.committed += isinstance(self._waiting.popleft(), _Raised)
         if self._vitals is not None:
             outbox.put_vitals(self._vitals)
             self._vitals = None

@@ -16,6 +16,7 @@ from sono_edge.outbox import Outbox
 from sono_edge.recorder import AlertWriter
 from sono_models import messages
 from sono_models.errors import BadConfig
+from sono_models.updates import UpdateReport
 from tests.support.alerts import AT, an_alert, some_vitals
 from tests.support.waiting import until
 
@@ -48,6 +49,21 @@ def test_the_depth_follows_what_the_uplink_deletes(tmp_path: Path) -> None:
         until(lambda: writer.committed == 3)
         uplink.acked(uplink.life()[0], 2)
         until(lambda: writer.depth == 1)
+
+
+def test_what_became_of_an_update_takes_its_place_among_the_alerts(tmp_path: Path) -> None:
+    path = tmp_path / "outbox.sqlite"
+    report = UpdateReport("r1", 3, "breast", "0.3.1", "ab" * 32, "good", "2026-11-24T10:00:00.000Z")
+    with AlertWriter(path, "demo", "board-1", now=lambda: AT) as writer:
+        writer.put(an_alert(1))
+        writer.report(report)
+        writer.put(an_alert(2))
+    assert writer.committed == 2
+    with Outbox(path, "demo", "board-1") as outbox:
+        rows = outbox.after(0, 10)
+    assert [row.topic for row in rows] == ["alert", "update", "alert"]
+    data = messages.decode("update", rows[1].body).data
+    assert (data.phase, data.version, data.sequence) == ("good", "0.3.1", 2)
 
 
 def test_another_devices_outbox_is_refused_at_once(tmp_path: Path) -> None:
