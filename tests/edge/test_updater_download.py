@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import os
 import shutil
@@ -390,6 +391,7 @@ def test_a_forged_or_anothers_order_is_refused(device: Device, server: UpdateSer
         ("1.0.0", V1, {"target": "breast/beta/breast-1.0.0.tar"}, Code.CHANNEL),
         ("1.0.0", V1, {"target": "../../etc/passwd"}, Code.CHANNEL),
         ("1.0.0", V1, {"target": "breast/stable/breast-1.1.0.tar"}, Code.CHANNEL),
+        ("1.0.0", V1, {"profile_target": "profiles/clinic-a/x.profile.json"}, Code.PROFILE),
         ("7.7.7", V1, {}, Code.NOT_PUBLISHED),
         ("1.1.0", V2, {}, Code.DEVICE_CLASS),
         ("1.3.0", stand_in("1.3.0", min_agent="99.0.0"), {}, Code.OLD_AGENT),
@@ -414,8 +416,18 @@ def test_a_bundle_for_this_class_of_device_is_taken(device: Device) -> None:
 def test_a_version_that_failed_here_is_never_fetched_again(device: Device, server: UpdateServer) -> None:
     slots = device.state / "slots"
     slots.mkdir()
-    (slots / "refused.json").write_text('{"breast-1.0.0": "it crashed twice"}', encoding="utf-8")
+    kept = {"name": "breast", "version": "1.0.0", "sha256": "", "code": "crash", "reason": "it crashed twice", "at": ""}
+    (slots / "refused.json").write_text(json.dumps({"refused": [kept]}), encoding="utf-8")
     assert "it crashed twice" in str(refused(device, Code.FAILED_HERE))
+    assert server.asked == {}
+
+
+def test_what_runs_already_is_not_fetched(device: Device, server: UpdateServer) -> None:
+    slots = device.state / "slots"
+    slots.mkdir()
+    digest = hashlib.sha256(V1).hexdigest()
+    (slots / "current.json").write_text(json.dumps({"name": "breast", "sha256": digest}), encoding="utf-8")
+    assert device.update() is Outcome.DONE
     assert server.asked == {}
 
 
