@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import hashlib
 import json
 import os
@@ -298,6 +299,31 @@ def test_a_full_disk_is_refused_before_it_is_full(device: Device, monkeypatch: p
     assert "Free some space" in str(refused(device, Code.DISK))
     monkeypatch.undo()
     assert device.update() is Outcome.STAGED
+
+
+def test_a_disk_that_fills_up_gives_the_room_back(device: Device, monkeypatch: pytest.MonkeyPatch) -> None:
+    def full(_: object) -> None:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr(download, "_to_disk", full)
+    refused(device, Code.DISK)
+    assert list((device.state / "slots" / "incoming").iterdir()) == []
+    monkeypatch.undo()
+    assert device.update() is Outcome.STAGED
+
+
+def test_a_state_folder_that_cannot_be_used_is_said(device: Device) -> None:
+    (device.state / "tuf").write_text("in the way", encoding="utf-8")
+    with pytest.raises(Stopped, match="tuf"):
+        device.update()
+
+
+def test_what_a_killed_run_left_in_the_cache_is_swept(device: Device) -> None:
+    left = device.state / "tuf" / "tmpabc123"
+    left.parent.mkdir()
+    left.write_bytes(b"half")
+    assert device.update() is Outcome.STAGED
+    assert not left.exists()
 
 
 # The order

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import fcntl
 import os
 import random
@@ -23,7 +24,7 @@ from sono_edge.updater.run import Here, Reports, Update, Ways
 from sono_edge.updater.staging import StagedFolder
 from sono_edge.updater.web import Tls, WebRepository
 from sono_models import desired
-from sono_models.errors import BadConfig, Stopped
+from sono_models.errors import BadConfig, DiskFull, Stopped
 
 STEP_S = 0.5
 MB = 1_000_000
@@ -53,7 +54,6 @@ def updating(
     if not settings.root:
         raise BadConfig("update.root", "it is empty", "Name the root that `sono fleet init` made for the devices")
     here = Here(settings.bundle, settings.channel, settings.device_class, state, Path(settings.root))
-    state.mkdir(parents=True, exist_ok=True)
     made: list[Update] = []
 
     def pause(seconds: float) -> None:
@@ -62,7 +62,8 @@ def updating(
             made[0].check()
             stop.wait(min(left, STEP_S))
 
-    with ExitStack() as stack:
+    with _on_disk(state), ExitStack() as stack:
+        state.mkdir(parents=True, exist_ok=True)
         stack.enter_context(_alone(state / ".updater.lock"))
         back_off = BackOff(settings.retry_first_s, settings.retry_longest_s, clocks.chance)
         retries = Retries(settings.retries, back_off, pause)
@@ -97,6 +98,18 @@ def _from_network(config: AgentConfig, retries: Retries, clocks: Clocks, stack: 
         state / desired.FILE, Path(settings.desired_key), site=config.device.site, device=config.device.id
     )
     return Ways(repository, orders, retries, budget)
+
+
+@contextmanager
+def _on_disk(state: Path) -> Iterator[None]:
+    """Troubles of the disk, in words; what was there stays."""
+    try:
+        yield
+    except OSError as error:
+        if error.errno in {errno.ENOSPC, errno.EDQUOT}:
+            raise DiskFull(str(state), "no room left on the disk", "Free some space; it goes on by itself") from error
+        where = str(error.filename or state)
+        raise Stopped(where, error.strerror or "it cannot be used", "Make it writable to who runs sono") from error
 
 
 @contextmanager
