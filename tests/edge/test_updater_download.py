@@ -255,6 +255,14 @@ def test_a_server_and_a_device_that_know_each_other(device: Device, published: F
         assert device.update() is Outcome.STAGED
 
 
+def test_a_proxy_is_asked_instead(device: Device) -> None:
+    shutil.copytree(device.root.parents[1], device.folder / "behind" / "updates")
+    with UpdateServer(device.folder / "behind") as proxy:
+        device.url, device.settings["proxy"] = "http://127.0.0.1:9/updates", proxy.url
+        assert device.update() is Outcome.STAGED
+        assert all(path.startswith("http://127.0.0.1:9/updates/") for path in proxy.asked)
+
+
 def test_a_trouble_that_lasts_is_told_once(device: Device, server: UpdateServer) -> None:
     server.faults.status = 503
     device.settings["retries"] = 0
@@ -550,6 +558,7 @@ def test_the_agent_and_the_uplink_never_load_tuf() -> None:
     [
         ({"url": "http://updates.example.org/x"}, "not encrypted"),
         ({"url": "ftp://updates.example.org"}, "not https"),
+        ({"proxy": "proxy"}, "not http://HOST:PORT"),
         ({"tls_cert": "x.pem"}, "go together"),
         ({"retry_first_s": 10.0, "retry_longest_s": 1.0}, "below"),
     ],

@@ -21,7 +21,7 @@ from sono_edge.updater.order import DesiredFile, NoOrders
 from sono_edge.updater.repository import FolderRepository
 from sono_edge.updater.retries import Retries
 from sono_edge.updater.run import Here, Reports, Update, Ways
-from sono_edge.updater.staging import StagedFolder
+from sono_edge.updater.staging import StagedFolder, StagingArea
 from sono_edge.updater.web import Tls, WebRepository
 from sono_models import desired
 from sono_models.errors import BadConfig, DiskFull, Stopped
@@ -46,6 +46,7 @@ def updating(
     stop: threading.Event,
     *,
     stick: Path | None = None,
+    staging: StagingArea | None = None,
     clocks: Clocks = Clocks(),
 ) -> Iterator[Update]:
     """One run, ready to go; there is never more than one. Raises BadConfig, Stopped."""
@@ -68,7 +69,7 @@ def updating(
         back_off = BackOff(settings.retry_first_s, settings.retry_longest_s, clocks.chance)
         retries = Retries(settings.retries, back_off, pause)
         ways = _from_stick(stick, retries) if stick else _from_network(config, retries, clocks, stack)
-        made.append(Update(here, ways, StagedFolder(state / "slots"), reports, stop=stop, now=clocks.now))
+        made.append(Update(here, ways, staging or StagedFolder(state / "slots"), reports, stop=stop, now=clocks.now))
         yield made[0]
 
 
@@ -89,6 +90,7 @@ def _from_network(config: AgentConfig, retries: Retries, clocks: Clocks, stack: 
         settings.url,
         retries,
         tls=Tls(settings.tls_ca, settings.tls_cert, settings.tls_key),
+        proxy=settings.proxy,
         timeout_s=settings.timeout_s,
         slowest=settings.slowest_bytes_s,
         take=budget.take,
