@@ -165,6 +165,8 @@ class Update(Section, frozen=True):
     """The public key of who signs desired documents; empty: none is taken."""
     url: str = ""
     """The repository's address; empty: only a stick updates this device."""
+    proxy: str = ""
+    """http://HOST:PORT of the clinic's proxy; it sees only TLS, and is trusted with nothing."""
     root: str = ""
     """metadata/1.root.json of `sono fleet init`: what all trust begins with."""
     channel: str = "stable"
@@ -305,6 +307,8 @@ def _check_update(update: Update, where: str) -> None:
         raise BadConfig(where, "update.tls_cert and update.tls_key go together", "Set both, or neither")
     if update.retry_longest_s < update.retry_first_s:
         raise BadConfig(where, "update.retry_longest_s is below update.retry_first_s", "Raise update.retry_longest_s")
+    if update.proxy and not urlsplit(update.proxy).hostname:
+        raise BadConfig(where, f"update.proxy {update.proxy} is not http://HOST:PORT", "Write it so, or leave it empty")
     if not update.url:
         return
     parts = urlsplit(update.url)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import errno
+import hashlib
 import json
 import os
 import shutil
@@ -253,6 +255,14 @@ def test_a_server_and_a_device_that_know_each_other(device: Device, published: F
         assert device.update() is Outcome.STAGED
 
 
+def test_a_proxy_is_asked_instead(device: Device) -> None:
+    shutil.copytree(device.root.parents[1], device.folder / "behind" / "updates")
+    with UpdateServer(device.folder / "behind") as proxy:
+        device.url, device.settings["proxy"] = "http://127.0.0.1:9/updates", proxy.url
+        assert device.update() is Outcome.STAGED
+        assert all(path.startswith("http://127.0.0.1:9/updates/") for path in proxy.asked)
+
+
 def test_a_trouble_that_lasts_is_told_once(device: Device, server: UpdateServer) -> None:
     server.faults.status = 503
     device.settings["retries"] = 0
@@ -297,6 +307,31 @@ def test_a_full_disk_is_refused_before_it_is_full(device: Device, monkeypatch: p
     assert "Free some space" in str(refused(device, Code.DISK))
     monkeypatch.undo()
     assert device.update() is Outcome.STAGED
+
+
+def test_a_disk_that_fills_up_gives_the_room_back(device: Device, monkeypatch: pytest.MonkeyPatch) -> None:
+    def full(_: object) -> None:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr(download, "_to_disk", full)
+    refused(device, Code.DISK)
+    assert list((device.state / "slots" / "incoming").iterdir()) == []
+    monkeypatch.undo()
+    assert device.update() is Outcome.STAGED
+
+
+def test_a_state_folder_that_cannot_be_used_is_said(device: Device) -> None:
+    (device.state / "tuf").write_text("in the way", encoding="utf-8")
+    with pytest.raises(Stopped, match="tuf"):
+        device.update()
+
+
+def test_what_a_killed_run_left_in_the_cache_is_swept(device: Device) -> None:
+    left = device.state / "tuf" / "tmpabc123"
+    left.parent.mkdir()
+    left.write_bytes(b"half")
+    assert device.update() is Outcome.STAGED
+    assert not left.exists()
 
 
 # The order
@@ -390,6 +425,7 @@ def test_a_forged_or_anothers_order_is_refused(device: Device, server: UpdateSer
         ("1.0.0", V1, {"target": "breast/beta/breast-1.0.0.tar"}, Code.CHANNEL),
         ("1.0.0", V1, {"target": "../../etc/passwd"}, Code.CHANNEL),
         ("1.0.0", V1, {"target": "breast/stable/breast-1.1.0.tar"}, Code.CHANNEL),
+        ("1.0.0", V1, {"profile_target": "profiles/clinic-a/x.profile.json"}, Code.PROFILE),
         ("7.7.7", V1, {}, Code.NOT_PUBLISHED),
         ("1.1.0", V2, {}, Code.DEVICE_CLASS),
         ("1.3.0", stand_in("1.3.0", min_agent="99.0.0"), {}, Code.OLD_AGENT),
@@ -414,8 +450,18 @@ def test_a_bundle_for_this_class_of_device_is_taken(device: Device) -> None:
 def test_a_version_that_failed_here_is_never_fetched_again(device: Device, server: UpdateServer) -> None:
     slots = device.state / "slots"
     slots.mkdir()
-    (slots / "refused.json").write_text('{"breast-1.0.0": "it crashed twice"}', encoding="utf-8")
+    kept = {"name": "breast", "version": "1.0.0", "sha256": "", "code": "crash", "reason": "it crashed twice", "at": ""}
+    (slots / "refused.json").write_text(json.dumps({"refused": [kept]}), encoding="utf-8")
     assert "it crashed twice" in str(refused(device, Code.FAILED_HERE))
+    assert server.asked == {}
+
+
+def test_what_runs_already_is_not_fetched(device: Device, server: UpdateServer) -> None:
+    slots = device.state / "slots"
+    slots.mkdir()
+    digest = hashlib.sha256(V1).hexdigest()
+    (slots / "current.json").write_text(json.dumps({"name": "breast", "sha256": digest}), encoding="utf-8")
+    assert device.update() is Outcome.DONE
     assert server.asked == {}
 
 
@@ -512,6 +558,7 @@ def test_the_agent_and_the_uplink_never_load_tuf() -> None:
     [
         ({"url": "http://updates.example.org/x"}, "not encrypted"),
         ({"url": "ftp://updates.example.org"}, "not https"),
+        ({"proxy": "proxy"}, "not http://HOST:PORT"),
         ({"tls_cert": "x.pem"}, "go together"),
         ({"retry_first_s": 10.0, "retry_longest_s": 1.0}, "below"),
     ],

@@ -11,6 +11,7 @@ from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Self
+from urllib.parse import urlsplit
 
 
 @dataclass(slots=True)
@@ -115,7 +116,7 @@ def _answers(server: UpdateServer, folder: Path) -> type[BaseHTTPRequestHandler]
             server.asked[self.path] += 1
             faults = server.faults if server.faults.where in self.path else Faults()
             status = faults.statuses.pop(0) if faults.statuses else faults.status
-            path = folder / self.path.lstrip("/")
+            path = folder / urlsplit(self.path).path.lstrip("/")  # a proxy is asked for the whole address
             if faults.silent:
                 server._gone.wait(10)
             elif status or faults.redirect:

@@ -69,6 +69,6 @@ def _in_words(outcome: str) -> str:
     return {
         "nothing-ordered": "Nothing is ordered.",
         "not-yet": "Ordered for later.",
-        "done-before": "What is ordered was staged before.",
+        "done-before": "What is ordered is here already.",
         "staged": "Staged: the agent takes it between two scans.",
     }[outcome]

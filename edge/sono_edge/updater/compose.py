@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import fcntl
 import os
 import random
@@ -20,10 +21,10 @@ from sono_edge.updater.order import DesiredFile, NoOrders
 from sono_edge.updater.repository import FolderRepository
 from sono_edge.updater.retries import Retries
 from sono_edge.updater.run import Here, Reports, Update, Ways
-from sono_edge.updater.staging import StagedFolder
+from sono_edge.updater.staging import StagedFolder, StagingArea
 from sono_edge.updater.web import Tls, WebRepository
 from sono_models import desired
-from sono_models.errors import BadConfig, Stopped
+from sono_models.errors import BadConfig, DiskFull, Stopped
 
 STEP_S = 0.5
 MB = 1_000_000
@@ -45,6 +46,7 @@ def updating(
     stop: threading.Event,
     *,
     stick: Path | None = None,
+    staging: StagingArea | None = None,
     clocks: Clocks = Clocks(),
 ) -> Iterator[Update]:
     """One run, ready to go; there is never more than one. Raises BadConfig, Stopped."""
@@ -53,7 +55,6 @@ def updating(
     if not settings.root:
         raise BadConfig("update.root", "it is empty", "Name the root that `sono fleet init` made for the devices")
     here = Here(settings.bundle, settings.channel, settings.device_class, state, Path(settings.root))
-    state.mkdir(parents=True, exist_ok=True)
     made: list[Update] = []
 
     def pause(seconds: float) -> None:
@@ -62,12 +63,13 @@ def updating(
             made[0].check()
             stop.wait(min(left, STEP_S))
 
-    with ExitStack() as stack:
+    with _on_disk(state), ExitStack() as stack:
+        state.mkdir(parents=True, exist_ok=True)
         stack.enter_context(_alone(state / ".updater.lock"))
         back_off = BackOff(settings.retry_first_s, settings.retry_longest_s, clocks.chance)
         retries = Retries(settings.retries, back_off, pause)
         ways = _from_stick(stick, retries) if stick else _from_network(config, retries, clocks, stack)
-        made.append(Update(here, ways, StagedFolder(state / "slots"), reports, stop=stop, now=clocks.now))
+        made.append(Update(here, ways, staging or StagedFolder(state / "slots"), reports, stop=stop, now=clocks.now))
         yield made[0]
 
 
@@ -88,6 +90,7 @@ def _from_network(config: AgentConfig, retries: Retries, clocks: Clocks, stack: 
         settings.url,
         retries,
         tls=Tls(settings.tls_ca, settings.tls_cert, settings.tls_key),
+        proxy=settings.proxy,
         timeout_s=settings.timeout_s,
         slowest=settings.slowest_bytes_s,
         take=budget.take,
@@ -97,6 +100,18 @@ def _from_network(config: AgentConfig, retries: Retries, clocks: Clocks, stack: 
         state / desired.FILE, Path(settings.desired_key), site=config.device.site, device=config.device.id
     )
     return Ways(repository, orders, retries, budget)
+
+
+@contextmanager
+def _on_disk(state: Path) -> Iterator[None]:
+    """Troubles of the disk, in words; what was there stays."""
+    try:
+        yield
+    except OSError as error:
+        if error.errno in {errno.ENOSPC, errno.EDQUOT}:
+            raise DiskFull(str(state), "no room left on the disk", "Free some space; it goes on by itself") from error
+        where = str(error.filename or state)
+        raise Stopped(where, error.strerror or "it cannot be used", "Make it writable to who runs sono") from error
 
 
 @contextmanager

@@ -92,6 +92,7 @@ class Incoming:
             raise refused(error, found.place.path) from error
         except OSError as error:
             if error.errno in {errno.ENOSPC, errno.EDQUOT}:
+                part.unlink()  # the outbox needs the room more
                 raise UpdateRefused(Code.DISK, found.place.path, error.strerror or "") from error
             raise
 

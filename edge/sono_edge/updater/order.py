@@ -29,6 +29,8 @@ class Order:
     not_before: datetime | None = None
     deadline: datetime | None = None
     cancelled: bool = False
+    profile: str = ""
+    """The path of the site profile that goes with it."""
 
     @property
     def key(self) -> str:
@@ -98,4 +100,5 @@ def _order(wanted: Desired) -> Order:
         wanted.not_before,
         wanted.deadline,
         wanted.cancelled,
+        wanted.profile_target,
     )

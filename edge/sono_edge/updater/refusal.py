@@ -32,6 +32,7 @@ class Code(StrEnum):
     CLOCK = "clock-behind"
     CHANNEL = "other-channel"
     FAILED_HERE = "failed-here"
+    PROFILE = "site-profile"
     TOO_LARGE = "too-large"
     UNSIGNED = "unsigned"
     EXPIRED = "expired"
@@ -83,6 +84,9 @@ REASONS: dict[Code, Reason] = {
         "not of this device's channel", "Order from its channel, or change update.channel", final=True
     ),
     Code.FAILED_HERE: Reason("this version failed on this device before", "Order a newer version", final=True),
+    Code.PROFILE: Reason(
+        "it brings a site profile, which this updater cannot", "Set model.profile by hand; order without", final=True
+    ),
     Code.TOO_LARGE: Reason(f"more than the {MAX_BYTES} bytes of a bundle", "Pack a smaller bundle", final=True),
     # the metadata
     Code.UNSIGNED: Reason("not signed by enough of the keys that may", _ATTACK, final=False),
@@ -138,6 +142,7 @@ def of_order(order: Order, *, channel: str, failed: str | None, now: datetime) -
         (order.deadline is not None and now >= order.deadline, Code.TOO_LATE),
         (place is None or place != Place(order.name, channel, order.version), Code.CHANNEL),
         (failed is not None, Code.FAILED_HERE),
+        (bool(order.profile), Code.PROFILE),
         (order.size > MAX_BYTES, Code.TOO_LARGE),
     )
     return _first(judged)

@@ -120,6 +120,9 @@ class Update:
         here, path = self._here, order.target
         # 2. may it be followed at all, and now?
         failed = self._staging.refused(order.name, order.version)
+        running = self._staging.current()
+        if running is not None and running.sha256 == order.sha256 and not order.cancelled:
+            return Outcome.DONE
         _refuse_for(of_order(order, channel=here.channel, failed=failed, now=self._now()), path, failed or "")
         self._say(order, "offered")
         if order.not_before is not None and self._now() < order.not_before:
@@ -175,7 +178,9 @@ class Update:
         _refuse_for(of_bundle(order, read.manifest, read.sha256, agent=self._here.agent), order.target)
 
     def _stage(self, order: Order, file: Path) -> None:
-        staged = Staged(order.rollout, order.name, order.version, order.sha256, order.size, self._now(), order.serial)
+        staged = Staged(
+            order.rollout, order.name, order.version, order.sha256, order.size, rfc3339(self._now()), order.serial
+        )
         try:
             self._staging.stage(file, staged)
         except Refused as error:

@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-from datetime import datetime
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Protocol
 
 import msgspec
 
@@ -19,8 +18,16 @@ class Staged(msgspec.Struct, frozen=True):
     version: str
     sha256: str
     size: int
-    staged_at: datetime
+    staged_at: str
+    """RFC 3339."""
     serial: int
+
+
+class Running(Protocol):
+    """The bundle that the agent runs."""
+
+    @property
+    def sha256(self) -> str: ...
 
 
 class StagingArea(Protocol):
@@ -32,13 +39,29 @@ class StagingArea(Protocol):
     def refused(self, name: str, version: str) -> str | None:
         """Why this version may not run here again; None: it may."""
 
+    def current(self) -> Running | None:
+        """What runs now; None: the bundle that came with the agent, or it is not known."""
+
+
+class _Slot(msgspec.Struct, frozen=True):
+    sha256: str
+
+
+class _Refusal(msgspec.Struct, frozen=True):
+    name: str
+    version: str
+    reason: str = "it failed"
+
+
+class _Refusals(msgspec.Struct, frozen=True):
+    refused: tuple[_Refusal, ...] = ()
+
 
 class StagedFolder:
     """`slots/`: a bundle is staged when `staged.json` names it, and not before."""
 
     def __init__(self, folder: Path) -> None:
-        self._staged = folder / "staged"
-        self._refused = folder / "refused.json"
+        self._folder, self._staged = folder, folder / "staged"
 
     def stage(self, bundle: Path, order: Staged) -> None:
         self._staged.mkdir(parents=True, exist_ok=True)
@@ -54,15 +77,14 @@ class StagedFolder:
         write_durably(record, msgspec.json.encode(order))
 
     def refused(self, name: str, version: str) -> str | None:
-        """Reads what the slots keep: {"NAME-VERSION": reason} or [{name, version, reason}, …]."""
         try:
-            kept: Any = msgspec.json.decode(self._refused.read_bytes())
+            kept = msgspec.json.decode((self._folder / "refused.json").read_bytes(), type=_Refusals)
         except (OSError, msgspec.DecodeError):
             return None
-        if isinstance(kept, dict):
-            found = kept.get(f"{name}-{version}")
-            return str(found) if found is not None else None
-        for one in kept if isinstance(kept, list) else ():
-            if isinstance(one, dict) and (one.get("name"), one.get("version")) == (name, version):
-                return str(one.get("reason", "it failed"))
-        return None
+        return next((one.reason for one in kept.refused if (one.name, one.version) == (name, version)), None)
+
+    def current(self) -> Running | None:
+        try:
+            return msgspec.json.decode((self._folder / "current.json").read_bytes(), type=_Slot)
+        except (OSError, msgspec.DecodeError):
+            return None

@@ -59,6 +59,8 @@ class Trust:
         if clock is not None:
             raise UpdateRefused(clock, "the clock", f"{now:%Y-%m-%d %H:%M}, seen {self._floor.seen_at:%Y-%m-%d %H:%M}")
         cache.mkdir(parents=True, exist_ok=True)
+        for left in cache.glob("tmp*"):  # python-tuf's, of a run that was killed
+            left.unlink()
         try:
             self._updater = Updater(
                 str(cache), repository.metadata_url, fetcher=repository.fetcher, config=CAPS, bootstrap=_root(root)

@@ -10,6 +10,7 @@ import re
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from typing import Any
 
 import urllib3
 from tuf.api.exceptions import DownloadError, DownloadHTTPError, SlowRetrievalError
@@ -21,12 +22,13 @@ from sono_models import __version__
 
 WINDOW_S = 20.0
 """Over so long the pace is measured."""
+HEADERS = {"User-Agent": f"sonoedge/{__version__}", "Accept-Encoding": "identity"}
 _RANGE = re.compile(r"bytes (\d+)-(\d+)/(\d+)")
 
 
 @dataclass(frozen=True, slots=True)
 class Tls:
-    """Empty: the system's authorities, and no certificate of our own."""
+    """Empty: the system's authorities, no certificate of our own."""
 
     ca: str = ""
     cert: str = ""
@@ -42,6 +44,7 @@ class WebRepository:
         retries: Retries,
         *,
         tls: Tls,
+        proxy: str = "",
         timeout_s: float,
         slowest: float,
         take: Callable[[int], None],
@@ -49,7 +52,7 @@ class WebRepository:
     ) -> None:
         self._base = url.rstrip("/")
         self.metadata_url = f"{self._base}/{METADATA}/"
-        self._server = _Server(tls, timeout_s, slowest, take, clock)
+        self._server = _Server(_pool(tls, proxy, timeout_s), slowest, take, clock)
         self.fetcher: FetcherInterface = _WebFetcher(self._server, retries)
 
     @contextmanager
@@ -65,23 +68,16 @@ class WebRepository:
 
 class _Server:
     def __init__(
-        self, tls: Tls, timeout_s: float, slowest: float, take: Callable[[int], None], clock: Callable[[], float]
+        self, pool: urllib3.PoolManager, slowest: float, take: Callable[[int], None], clock: Callable[[], float]
     ) -> None:
-        self._pool = urllib3.PoolManager(
-            retries=False,
-            timeout=urllib3.Timeout(timeout_s),
-            headers={"User-Agent": f"sonoedge/{__version__}", "Accept-Encoding": "identity"},
-            ca_certs=tls.ca or None,
-            cert_file=tls.cert or None,
-            key_file=tls.key or None,
-        )
+        self._pool = pool
         self._slowest, self._take, self._clock = slowest, take, clock
 
     @contextmanager
     def ask(self, url: str, headers: dict[str, str]) -> Iterator[urllib3.BaseHTTPResponse]:
         with _troubles(url):
             answer = self._pool.request(
-                "GET", url, headers={**self._pool.headers, **headers}, preload_content=False, redirect=False
+                "GET", url, headers={**HEADERS, **headers}, preload_content=False, redirect=False
             )
         try:
             if answer.status == 416 and headers:
@@ -135,6 +131,17 @@ class _Pace:
             if self._bytes < self._slowest * passed:
                 raise SlowRetrievalError(f"{self._bytes / passed:.0f} bytes/s, {self._slowest:.0f} wanted")
             self._since, self._bytes = self._clock(), 0
+
+
+def _pool(tls: Tls, proxy: str, timeout_s: float) -> urllib3.PoolManager:
+    settings: dict[str, Any] = {
+        "retries": False,
+        "timeout": urllib3.Timeout(timeout_s),
+        "ca_certs": tls.ca or None,
+        "cert_file": tls.cert or None,
+        "key_file": tls.key or None,
+    }
+    return urllib3.ProxyManager(proxy, **settings) if proxy else urllib3.PoolManager(**settings)
 
 
 def _status(status: int) -> int:

@@ -13,13 +13,15 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from sono_edge.bench.tamper.forge import FORGERIES, Scene, keys_of
+from sono_edge.bench.tamper import line, stolen
+from sono_edge.bench.tamper.scene import Scene, keys_of
 from sono_edge.bench.tamper.world import Files, World, attempt, build, order_for
 from sono_edge.updater.order import Order
 from sono_edge.updater.refusal import UpdateRefused
 from sono_edge.updater.run import Outcome
 from sono_models.errors import BadConfig
 
+FORGERIES = (*line.FORGERIES, *stolen.FORGERIES)
 MEMORY = Path("/dev/shm")  # noqa: S108  (a few megabytes; the campaign's fsyncs would else be most of it)
 
 
