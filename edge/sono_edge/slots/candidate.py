@@ -9,7 +9,7 @@ from statistics import fmean
 
 from sono_edge.engine import Engine
 from sono_edge.slots import law
-from sono_edge.slots.law import Admitted, Compared, Course, Finding, Limits, Stage, Tested
+from sono_edge.slots.law import Admitted, Compared, Course, Finding, Limits, Stage, Tried
 from sono_edge.slots.records import Staged
 from sono_edge.slots.trial import Trial, TrialOrder
 from sono_edge.slots.watch import Watch
@@ -33,7 +33,7 @@ class Candidate:
         """Loaded in the agent's own process, once it is ready."""
         self._limits, self._stop, self._clock = limits, stop, clock
         self._trial: Trial | None = Trial(trial, stop)
-        self._tested: Tested | None = None
+        self._tested: Tried | None = None
         self._since_s = 0.0
         self._shifts: list[float] = []
         self._agreed = 0
@@ -68,7 +68,7 @@ class Candidate:
     def _self_test(self) -> None:
         assert self._trial is not None
         found = self._trial.test()
-        if isinstance(found, Tested):
+        if isinstance(found, Tried):
             self._tested = found
             self._limits = law.with_bounds(self._limits, self._trial.bounds)
         self._news(found)

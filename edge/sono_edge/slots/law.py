@@ -87,7 +87,7 @@ class Admitted:
 
 
 @dataclass(frozen=True, slots=True)
-class Tested:
+class Tried:
     """The self-test's figures. Times in ms, of the same inputs in turn in one process."""
 
     golden: float
@@ -144,7 +144,7 @@ class Lived:
     lives: int
 
 
-News: TypeAlias = Admitted | Tested | Compared | Moment | Served | Lived | Finding
+News: TypeAlias = Admitted | Tried | Compared | Moment | Served | Lived | Finding
 """A Finding is what was found on the way: a crash, a hang, a file that changed, the operator's word."""
 
 
@@ -191,7 +191,7 @@ def _judged(limits: Limits, course: Course, news: News) -> tuple[Finding | None,
     match course.stage, news:
         case Stage.STAGED, Admitted():
             then = Stage.SELF_TEST
-        case Stage.SELF_TEST, Tested():
+        case Stage.SELF_TEST, Tried():
             found, then = self_test(limits, news), Stage.SHADOW
         case Stage.SHADOW, Compared(frames=frames) if frames >= limits.shadow_frames:
             found, then = shadow(limits, news), Stage.READY
@@ -208,7 +208,7 @@ def _judged(limits: Limits, course: Course, news: News) -> tuple[Finding | None,
     return found, then
 
 
-def self_test(limits: Limits, tested: Tested) -> Finding | None:
+def self_test(limits: Limits, tested: Tried) -> Finding | None:
     # written so that a NaN fails
     if not tested.golden <= tested.golden_allowed:
         words = f"differs from its golden vectors by {tested.golden:.4f}, allowed is {tested.golden_allowed:.4f}"

@@ -17,7 +17,7 @@ from typing import TypeVar
 
 import msgspec
 
-from sono_edge.slots.law import Finding, Tested
+from sono_edge.slots.law import Finding, Tried
 from sono_models.inputs import Grey
 from sono_models.manifest import Bound
 
@@ -101,7 +101,7 @@ class Trial:
                     pipe.close()
             child.wait()
 
-    def test(self) -> Tested | Finding:
+    def test(self) -> Tried | Finding:
         try:
             self.start()
         except OSError as error:
@@ -110,7 +110,7 @@ class Trial:
         if isinstance(found, Finding):
             return found
         self.bounds = found.bounds
-        return Tested(found.golden, found.golden_allowed, found.candidate_ms, found.current_ms, found.missed)
+        return Tried(found.golden, found.golden_allowed, found.candidate_ms, found.current_ms, found.missed)
 
     def score(self, picture: Grey) -> Scored | Finding:
         height, width = picture.shape
