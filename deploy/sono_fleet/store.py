@@ -199,14 +199,14 @@ def _advance(
 def _ends(connection: sa.Connection, lines: Sequence[Line]) -> dict[Line, int]:
     """Where each line ends now; locked until the transaction ends."""
     of = sa.tuple_(*(progress.c[name] for name in LINE))
-    mine = of.in_([tuple(_key(line).values()) for line in lines])
+    mine = of.in_([(line.site, line.device, line.epoch) for line in lines])
     query = sa.select(*(progress.c[name] for name in LINE), progress.c.contiguous).where(mine).with_for_update()
     return {Line(site, device, epoch): int(end) for site, device, epoch, end in connection.execute(query)}
 
 
 def _may_go_on(connection: sa.Connection, ends: Mapping[Line, int]) -> list[Line]:
     """The lines whose next sequence is there already."""
-    following = [(*_key(line).values(), end + 1) for line, end in ends.items()]
+    following = [(line.site, line.device, line.epoch, end + 1) for line, end in ends.items()]
     found: set[Line] = set()
     for table in (alerts, updates):
         columns = [table.c[name] for name in PLACE]

@@ -101,7 +101,7 @@ class Records:
         row = {"id": plan.rollout, "plan": msgspec.json.encode(plan).decode(), "revision": 1, "heard": 0}
         with self.database.writing() as connection:
             made = upsert(connection, rollouts).values(**row, **_course(course), created_at=rfc3339(at))
-            if connection.execute(made.on_conflict_do_nothing()).rowcount != 1:
+            if connection.execute(made.on_conflict_do_nothing().returning(rollouts.c.id)).first() is None:
                 raise BadOrder(f"roll-out {plan.rollout}", "there is one of this name", "Choose another --name")
             audit.append(connection, [audit.Entry(plan.by, "create", plan.rollout, evidence)], at)
 
