@@ -15,6 +15,8 @@ from sono_fleet.tables import alerts, devices, progress, updates
 from sono_models import messages
 
 PROGRESS_STEP = 1000
+LINE = ("site", "device", "epoch")
+PLACE = (*LINE, "sequence")
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,12 +90,12 @@ class Store:
     def commit(self, batch: Sequence[Delivered], reports: Sequence[Report], at: datetime) -> Outcome:
         """Store a batch in one transaction, on disk when this returns. What is there already is counted."""
         with self.database.writing() as connection:
-            fresh = [alert for alert in batch if self._insert(connection, alert, at)]
+            fresh = _inserted(connection, batch, at)
             delivered = Counter(alert.line for alert in batch)
             delivered.subtract(alert.line for alert in fresh)
-            for report in {(report.site, report.device, report.kind): report for report in reports}.values():
-                self._report(connection, report, at)
-            standings = {line: self._advance(connection, line, again) for line, again in delivered.items()}
+            newest = {(report.site, report.device, report.kind): report for report in reports}
+            _report(connection, list(newest.values()), at)
+            standings = _advance(connection, delivered, fresh)
         return Outcome(standings, fresh)
 
     def alerts(self, *, newest: int | None = None) -> list[dict[str, Any]]:
@@ -119,32 +121,102 @@ class Store:
     def _rows(self, query: sa.Select[Any]) -> list[dict[str, Any]]:
         return self.database.rows(query)
 
-    def _insert(self, connection: sa.Connection, alert: Delivered, at: datetime) -> bool:
-        """Whether it was new."""
-        values = {**_key(alert.line), "sequence": alert.sequence, "body": alert.body, "problem": alert.problem}
-        table = alerts if alert.topic == "alert" else updates
-        statement = upsert(connection, table).values(**values, **alert.values, received_at=_text(at))
-        return connection.execute(statement.on_conflict_do_nothing()).rowcount == 1
 
-    def _report(self, connection: sa.Connection, report: Report, at: datetime) -> None:
+def _inserted(connection: sa.Connection, batch: Sequence[Delivered], at: datetime) -> list[Delivered]:
+    """Those that were new."""
+    fresh: list[Delivered] = []
+    for topic, table in (("alert", alerts), ("update", updates)):
+        mine = sorted((one for one in batch if one.topic == topic), key=_place)
+        empty = {} if topic == "alert" else {"rollout": "", "serial": 0, "phase": ""}
+        rows = [
+            {
+                **_key(one.line),
+                "sequence": one.sequence,
+                "body": one.body,
+                "problem": one.problem,
+                **empty,
+                **one.values,
+            }
+            for one in mine
+        ]
+        if not rows:
+            continue
+        put = upsert(connection, table).on_conflict_do_nothing().returning(*(table.c[name] for name in PLACE))
+        new = {tuple(row) for row in connection.execute(put, [{**row, "received_at": _text(at)} for row in rows])}
+        for one in (one for one in batch if one.topic == topic):
+            if _place(one) in new:
+                new.remove(_place(one))
+                fresh.append(one)
+    places = {id(one): place for place, one in enumerate(batch)}
+    return sorted(fresh, key=lambda one: places[id(one)])
+
+
+def _report(connection: sa.Connection, reports: Sequence[Report], at: datetime) -> None:
+    groups: dict[tuple[str, ...], list[dict[str, Any]]] = {}
+    for report in reports:
         values = {report.kind: report.body, f"{report.kind}_at": _text(at), **report.values}
         if report.values.get("online", True):
             values["seen_at"] = _text(at)
         if report.fresh and "bundle_sha256" in report.values:
             values["bundle_at"] = _text(at)
-        statement = upsert(connection, devices).values(site=report.site, device=report.device, **values)
-        connection.execute(statement.on_conflict_do_update(index_elements=["site", "device"], set_=values))
+        groups.setdefault(tuple(values), []).append({"site": report.site, "device": report.device, **values})
+    for names, rows in groups.items():
+        put = upsert(connection, devices)
+        change = {name: put.excluded[name] for name in names}
+        rows.sort(key=lambda row: (row["site"], row["device"]))
+        connection.execute(put.on_conflict_do_update(index_elements=["site", "device"], set_=change), rows)
 
-    def _advance(self, connection: sa.Connection, line: Line, duplicates: int) -> Standing:
-        """Move the line's contiguous end over what is there now."""
-        row = sa.and_(*(progress.c[name] == value for name, value in _key(line).items()))
-        first = upsert(connection, progress).values(**_key(line), contiguous=0, duplicates=0).on_conflict_do_nothing()
-        connection.execute(first)
-        end = int(connection.execute(sa.select(progress.c.contiguous).where(row).with_for_update()).scalar_one())
-        end = _contiguous(connection, line, end)
-        change = progress.update().where(row)
-        connection.execute(change.values(contiguous=end, duplicates=progress.c.duplicates + duplicates))
-        return Standing(end, duplicates)
+
+def _advance(
+    connection: sa.Connection, delivered: Mapping[Line, int], fresh: Sequence[Delivered]
+) -> dict[Line, Standing]:
+    """Move each line's contiguous end over what is there now."""
+    if not delivered:
+        return {}
+    lines = sorted(delivered, key=lambda line: tuple(_key(line).values()))
+    first = upsert(connection, progress).on_conflict_do_nothing()
+    connection.execute(first, [{**_key(line), "contiguous": 0, "duplicates": 0} for line in lines])
+    ends = _ends(connection, lines)
+    came: dict[Line, set[int]] = {}
+    for one in fresh:
+        came.setdefault(one.line, set()).add(one.sequence)
+    for line in lines:
+        while ends[line] + 1 in came.get(line, ()):
+            ends[line] += 1
+    for line in _may_go_on(connection, ends):  # what came earlier, out of its order
+        ends[line] = _contiguous(connection, line, ends[line])
+    this = sa.and_(*(progress.c[name] == sa.bindparam(f"of_{name}") for name in LINE))
+    change = progress.update().where(this)
+    change = change.values(contiguous=sa.bindparam("end"), duplicates=progress.c.duplicates + sa.bindparam("again"))
+    moved = [
+        {**{f"of_{name}": value for name, value in _key(line).items()}, "end": ends[line], "again": delivered[line]}
+        for line in lines
+    ]
+    connection.execute(change, moved)
+    return {line: Standing(ends[line], delivered[line]) for line in lines}
+
+
+def _ends(connection: sa.Connection, lines: Sequence[Line]) -> dict[Line, int]:
+    """Where each line ends now; locked until the transaction ends."""
+    of = sa.tuple_(*(progress.c[name] for name in LINE))
+    mine = of.in_([(line.site, line.device, line.epoch) for line in lines])
+    query = sa.select(*(progress.c[name] for name in LINE), progress.c.contiguous).where(mine).with_for_update()
+    return {Line(site, device, epoch): int(end) for site, device, epoch, end in connection.execute(query)}
+
+
+def _may_go_on(connection: sa.Connection, ends: Mapping[Line, int]) -> list[Line]:
+    """The lines whose next sequence is there already."""
+    following = [(line.site, line.device, line.epoch, end + 1) for line, end in ends.items()]
+    found: set[Line] = set()
+    for table in (alerts, updates):
+        columns = [table.c[name] for name in PLACE]
+        query = sa.select(*columns[:3]).where(sa.tuple_(*columns).in_(following))
+        found.update(Line(row.site, row.device, row.epoch) for row in connection.execute(query))
+    return sorted(found, key=lambda line: tuple(_key(line).values()))
+
+
+def _place(one: Delivered) -> tuple[str, str, int, int]:
+    return (one.line.site, one.line.device, one.line.epoch, one.sequence)
 
 
 def _contiguous(connection: sa.Connection, line: Line, end: int) -> int:

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
 
 from sono_fleet.rollout import law
-from sono_fleet.rollout.course import Course, Device, Key, Note, Order
+from sono_fleet.rollout.course import Course, Device, Key, Note, Order, Step
 from sono_fleet.rollout.law import Heard, Word
 from sono_fleet.rollout.moves import Moment
 from sono_fleet.rollout.plan import Plan, Scope, Target, Wave, checked
@@ -119,7 +119,7 @@ class Fleet:
     def ordered(self, target: Target = NEW) -> set[Key]:
         return {order.key for order in self.orders if order.target == target and not order.cancelled}
 
-    def _took(self, step: law.Step) -> None:
+    def _took(self, step: Step) -> None:
         self.course = step.course
         self.notes += step.notes
         for order in step.orders:
@@ -130,8 +130,8 @@ class Fleet:
                 continue
             behaves = self.of(order.key) if order.target.sha256 == self.plan.target.sha256 else good
             begins = max(self.now, order.not_before)
-            for after, *report in behaves(order.key, order):
-                told = (str(report[0]), str(report[1]), dict(report[2]))  # type: ignore[call-overload]
+            for after, phase, code, evidence in behaves(order.key, order):
+                told = (phase, code, evidence)
                 self.due.append((begins + timedelta(seconds=after), order.key, order, told))
 
     def _reports(self) -> Iterable[Heard]:

@@ -42,8 +42,7 @@ def known_releases(connection: sa.Connection) -> list[Release]:
 def seen(connection: sa.Connection) -> dict[Key, Device]:
     """Every device that ever said something."""
     known = known_releases(connection)
-    bundles = {one.sha256: one for one in known if one.kind == "bundle"}
-    profiles = [one for one in known if one.kind == "profile"]
+    targets = _Targets(known)
     tags: dict[Key, set[str]] = {}
     for site, device, tag in connection.execute(sa.select(device_tags)):
         tags.setdefault((site, device), set()).add(tag)
@@ -51,7 +50,7 @@ def seen(connection: sa.Connection) -> dict[Key, Device]:
     rows = connection.execute(sa.select(*(devices.c[name] for name in SAID))).mappings()
     return {
         (row["site"], row["device"]): Device(
-            runs=_runs(bundles.get(row["bundle_sha256"] or ""), row["profile"] or "", profiles),
+            runs=targets.of(row["bundle_sha256"] or "", row["profile"] or ""),
             sha256=row["bundle_sha256"] or "",
             runs_at=_moment(row["bundle_at"]),
             seen_at=_moment(row["seen_at"]),
@@ -96,15 +95,29 @@ def _holds(other: Plan, course: Course, other_created_at: str, plan: Plan, creat
     return course.state is State.DONE and other_created_at > created_at
 
 
-def _runs(bundle: Release | None, profile: str, profiles: list[Release]) -> Target | None:
-    """None: not registered, neither the bundle nor the profile on it may be missing."""
-    if bundle is None:
-        return None
-    if profile in {"", "bundle"}:
-        return target_of(bundle)
-    head = profile.rpartition("@")[2]
-    found = next((one for one in profiles if head and one.sha256.startswith(head)), None)
-    return None if found is None else target_of(bundle, found)
+class _Targets:
+    """What a device says it runs, as a target: the same object for all that say the same."""
+
+    def __init__(self, known: list[Release]) -> None:
+        self._bundles = {one.sha256: one for one in known if one.kind == "bundle"}
+        self._profiles = [one for one in known if one.kind == "profile"]
+        self._met: dict[tuple[str, str], Target | None] = {}
+
+    def of(self, sha256: str, profile: str) -> Target | None:
+        """None: not registered; neither the bundle nor the profile on it may be missing."""
+        said = (sha256, profile)
+        if said not in self._met:
+            self._met[said] = self._find(self._bundles.get(sha256), profile)
+        return self._met[said]
+
+    def _find(self, bundle: Release | None, profile: str) -> Target | None:
+        if bundle is None:
+            return None
+        if profile in {"", "bundle"}:
+            return target_of(bundle)
+        head = profile.rpartition("@")[2]
+        found = next((one for one in self._profiles if head and one.sha256.startswith(head)), None)
+        return None if found is None else target_of(bundle, found)
 
 
 def _sites(connection: sa.Connection) -> Iterable[Any]:

@@ -15,7 +15,7 @@ from sono_fleet.rollout import audit, fleet
 from sono_fleet.rollout import course as stands
 from sono_fleet.rollout.course import Course, Key, Member, Order, State, Step
 from sono_fleet.rollout.law import Heard
-from sono_fleet.rollout.plan import Plan
+from sono_fleet.rollout.plan import Plan, Target
 from sono_fleet.tables import desired, members, rollouts, switch, updates
 from sono_models.desired import Desired
 from sono_models.errors import BadOrder
@@ -101,7 +101,7 @@ class Records:
         row = {"id": plan.rollout, "plan": msgspec.json.encode(plan).decode(), "revision": 1, "heard": 0}
         with self.database.writing() as connection:
             made = upsert(connection, rollouts).values(**row, **_course(course), created_at=rfc3339(at))
-            if connection.execute(made.on_conflict_do_nothing()).rowcount != 1:
+            if connection.execute(made.on_conflict_do_nothing().returning(rollouts.c.id)).first() is None:
                 raise BadOrder(f"roll-out {plan.rollout}", "there is one of this name", "Choose another --name")
             audit.append(connection, [audit.Entry(plan.by, "create", plan.rollout, evidence)], at)
 
@@ -160,9 +160,12 @@ def _document(rollout: str, order: Order) -> dict[str, Any]:
 def _read(connection: sa.Connection, query: sa.Select[Any]) -> Iterator[Record]:
     for row in connection.execute(query.order_by(rollouts.c.created_at, rollouts.c.id)).mappings().all():
         of = sa.select(members.c.site, members.c.device, members.c.body).where(members.c.rollout == row["id"])
-        there = {
-            (site, device): msgspec.json.decode(body, type=Member) for site, device, body in connection.execute(of)
-        }
+        met: dict[Target, Target] = {}  # the same way back for many: one object
+        there: dict[Key, Member] = {}
+        for site, device, body in connection.execute(of):
+            member = msgspec.json.decode(body, type=Member)
+            same = met.setdefault(member.previous, member.previous)
+            there[site, device] = msgspec.structs.replace(member, previous=same)
         course = replace(msgspec.json.decode(row["course"], type=_Saved).course(), members=there)
         plan = msgspec.json.decode(row["plan"], type=Plan)
         yield Record(plan, course, row["revision"], row["heard"], row["created_at"])

@@ -42,7 +42,7 @@ def add(database: Database, release: Release, at: datetime, *, by: str) -> bool:
                 thing = f"{release.kind} {release.name} {release.version}"
                 raise BadOrder(thing, "registered already, with another sha256", "Give the new one a new version")
         put = upsert(connection, releases).values(**row, added_at=rfc3339(at)).on_conflict_do_nothing()
-        new = bool(connection.execute(put).rowcount == 1)
+        new = connection.execute(put.returning(releases.c.sha256)).first() is not None
         if new:
             audit.append(connection, [audit.Entry(by, "release", "", row)], at)
     return new

@@ -24,6 +24,7 @@ from sono_models.updates import Phase
 
 Fault = Literal["none", "shift", "crash", "silent", "slow"]
 """How a bad model shows itself: in its figures alone, by crashing, by taking the board with it, by its latency."""
+FAULTS: tuple[Fault, ...] = ("shift", "crash", "silent", "slow")
 PHASES: tuple[Phase, ...] = ("offered", "downloading", "verified", "self-test", "shadow", "active", "good")
 PACE_S = (0.02, 0.2)
 RESEND_S = 10.0

@@ -47,6 +47,7 @@ class Wanted:
     engines: int = 1
     waves: tuple[float, ...] = (1, 10, 50, 100)
     soak_s: float = 2.0
+    deadline_s: float = 60.0
     longest_s: float = 600.0
     tell: Callable[[str], None] = lambda _words: None
 
@@ -68,6 +69,9 @@ class Result(msgspec.Struct, frozen=True):
     commit_p99_ms: float
     lost: int
     kb_per_device: float
+    ingest_cpu_ms: float
+    """Of ingest's processor time, for each report that it committed (with state and health on the way)."""
+    engine_cpu_s: float
     good_share: float
     seconds: float
     why: str
@@ -159,7 +163,9 @@ class _Simulation:
 
     async def _roll_out(self, name: str, release: Release, ends: set[State]) -> Record:
         wanted = self._wanted
-        waves = tuple(Wave(f"{share:g}%", share, soak_s=wanted.soak_s, deadline_s=20.0) for share in wanted.waves)
+        waves = tuple(
+            Wave(f"{share:g}%", share, soak_s=wanted.soak_s, deadline_s=wanted.deadline_s) for share in wanted.waves
+        )
         # silence is judged slowly: a simulated health comes every 30 s, on a machine that is shared
         plan = Plan(name, target_of(release), waves, Scope(sites=(SITE,)), by="simulate", silence_s=180.0)
         desk.create(self._records, plan, datetime.now(UTC))
@@ -195,6 +201,8 @@ class _Simulation:
             commit_p99_ms=round(_percentile(latencies, 0.99) * 1000, 1),
             lost=log.sent - committed,
             kb_per_device=round(grown / len(self._devices), 2),
+            ingest_cpu_ms=round(self._programs[0].cpu_s() / max(1, committed) * 1000, 2),
+            engine_cpu_s=round(self._programs[1].cpu_s(), 1),
             good_share=len(log.ran.get(GOOD.sha256, set())) / len(self._devices),
             seconds=round(seconds, 1),
             why=bad.course.reason,
