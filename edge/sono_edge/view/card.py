@@ -1,8 +1,8 @@
-"""The model's card as a page of its own: its text as it is, escaped, and the way back."""
+"""The model's card as a page of its own: its Markdown without any HTML of its own, and the way back."""
 
 from __future__ import annotations
 
-from html import escape
+from functools import cached_property
 
 PAGE = """<!doctype html>
 <html lang="en">
@@ -20,12 +20,26 @@ PAGE = """<!doctype html>
 <header>
 <a class="button" id="back" href="/#card">Back</a><p id="note">Research prototype, not a medical device</p>
 </header>
-<main tabindex="0" aria-label="Model card"><h1>Model card</h1><pre>{text}</pre></main>
+<main tabindex="0" aria-label="Model card">
+{text}
+</main>
 </body>
 </html>
 """
 
 
-def card_page(text: str) -> bytes | None:
-    """The page's bytes; None where there is no card."""
-    return PAGE.format(text=escape(text)).encode() if text else None
+class CardPage:
+    """Rendered when somebody first asks for it: an agent whose card nobody reads loads no Markdown."""
+
+    def __init__(self, text: str) -> None:
+        self._text = text
+
+    @cached_property
+    def body(self) -> bytes | None:
+        """The page's bytes; None where there is no card. HTML in the card is shown as it is written."""
+        if not self._text:
+            return None
+        from markdown_it import MarkdownIt  # noqa: PLC0415
+
+        rendered = MarkdownIt("commonmark", {"html": False}).enable("table").disable("image").render(self._text)
+        return PAGE.format(text=rendered).encode()

@@ -17,7 +17,7 @@ from starlette.responses import PlainTextResponse, Response
 from starlette.routing import Route
 
 from sono_edge.view.body import BODY_MOST, read_body
-from sono_edge.view.card import card_page
+from sono_edge.view.card import CardPage
 from sono_edge.view.live import Live
 from sono_edge.view.presses import Capture, EndScan, Press, Seen, SetAI, StartScan
 from sono_edge.view.scans import Drive, Shelf, drive_routes, scan_routes
@@ -74,7 +74,7 @@ class Beside:
 def build_app(stage: Stage, presses: SimpleQueue[Press], live: Live, beside: Beside | None = None) -> Starlette:
     """The routes, without the door."""
     page, beside = read_page(), beside or Beside()
-    card = card_page(beside.card)
+    card = CardPage(beside.card)
 
     async def index(_: Request) -> Response:
         return page["index.html"].response()
@@ -84,7 +84,8 @@ def build_app(stage: Stage, presses: SimpleQueue[Press], live: Live, beside: Bes
         return PlainTextResponse("No such file.\n", 404) if asset is None else asset.response()
 
     async def model_card(_: Request) -> Response:
-        return PlainTextResponse("No model card.\n", 404) if card is None else Response(card, media_type=MEDIA[".html"])
+        body = card.body
+        return PlainTextResponse("No model card.\n", 404) if body is None else Response(body, media_type=MEDIA[".html"])
 
     async def held(_: Request) -> Response:
         record = stage.held()
