@@ -68,7 +68,7 @@ DOINGS = {"live-view.png": live, "end-of-scan.png": card, "scan-list.png": liste
 def photograph(path: Path) -> None:
     with (
         tempfile.TemporaryDirectory() as folder,
-        tempfile.TemporaryDirectory(dir="/dev/shm") as drive,  # noqa: S108 - a mount of its own, as a drive is
+        tempfile.TemporaryDirectory(dir="/dev/shm") as drive,
         device(Path(folder), drive, keep_days=30) as running,
         chromium(Path(folder) / "profile") as page,
     ):
