@@ -198,11 +198,11 @@ class Agent:
             if events or not seen.reason:
                 return
         name = seen.alert or standing or ""
-        late = self._book.late(name, at_s)
+        late = self._book.late(name, at_s, again=bool(seen.reason))
         if late is not None:
             event, quality = late
             self._record((event,), quality, None, seen.reason)
-        elif name:
+        elif name and name not in self._book:
             self.parts.scans.tell(AlertStep(name, "acknowledged", at_s, 0.0, seen=True, reason=seen.reason))
 
     def _count(self, judged: Judged, now: float) -> None:

@@ -70,11 +70,19 @@ class Book:
         while len(self._known) > self._most:
             del self._known[next(iter(self._known))]
 
-    def late(self, name: str, captured_s: float) -> tuple[Event, Quality] | None:
-        """Its acknowledgement, with what was known of it; None for an alert of another run."""
+    def __contains__(self, name: str) -> bool:
+        return name in self._known
+
+    def late(self, name: str, captured_s: float, *, again: bool = False) -> tuple[Event, Quality] | None:
+        """Its acknowledgement, with what was known of it; None for an alert that is not known, or that was seen.
+
+        `again`: also for one that was seen, to add a reason.
+        """
         if name not in self._known:
             return None
         last, quality = self._known[name]
+        if last.track.seen and not again:
+            return None
         return Event("acknowledged", replace(last.track, seen=True), captured_s, last.n), quality
 
 

@@ -106,3 +106,19 @@ def test_a_store_that_hangs_delays_no_step(frames: list[Frame], tmp_path: Path) 
         assert agent.meter.judged == len(frames)
         assert scans.dropped >= len(frames) - BACKLOG - 30
         store.free.set()
+
+
+def test_an_alert_is_acknowledged_by_name_also_when_it_is_gone(frames: list[Frame], tmp_path: Path) -> None:
+    """Another one is never taken for it, a second press says nothing new, and a reason may follow."""
+    store = Store(tmp_path / "scans", 100)
+    last = len(frames) - 1
+    with agent_on(frames, tmp_path, store, 10_000) as (agent, source, _):
+        drive(agent, source, {}, last)
+        standing = f"run-{agent.parts.pipeline.memory.tracks}"
+        for press in (Seen("run-0"), Seen(standing), Seen(standing), Seen(standing, "artefact")):
+            agent.parts.commands.put(press)
+        agent.step()
+        source.judged.release()
+    told = [one for one in stored(tmp_path / "outbox.sqlite") if one["kind"] == "acknowledged"]
+    assert [(one["alert"], one["reason"]) for one in told] == [(standing, ""), (standing, "artefact")]
+    assert not [line for line in agent._lines if line.alert == "run-0"]

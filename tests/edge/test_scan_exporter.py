@@ -118,6 +118,7 @@ def test_what_the_page_may_ask(page: httpx.Client) -> None:
 
 def test_the_models_card_is_text_whatever_is_in_it(page: httpx.Client) -> None:
     answer = page.get("/card")
+    assert "<h1>Card</h1>" in answer.text
     assert "&lt;b&gt;not bold" in answer.text
     assert "<b>" not in answer.text
     assert "Research prototype, not a medical device" in answer.text

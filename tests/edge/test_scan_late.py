@@ -123,5 +123,9 @@ def test_an_alert_that_is_gone_can_be_acknowledged_and_one_of_another_run_cannot
     assert late is not None
     event, told = late
     assert (event.kind, event.track.seen, event.captured_s, told) == ("acknowledged", True, 7.0, quality)
+    book.note("run-3", event, quality)
+    assert book.late("run-3", 8.0) is None, "it was seen"
+    assert book.late("run-3", 8.0, again=True) is not None
+    assert ("run-3" in book, "run-1" in book) == (True, False)
     assert book.late("run-1", 7.0) is None
     assert book.late("other-1", 7.0) is None

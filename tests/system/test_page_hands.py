@@ -119,15 +119,41 @@ def test_letters_and_buttons_do_the_same(browser: Any, view: View, found: Phanto
         theme = "return document.documentElement.dataset.theme"
         assert browser.execute_script(theme) == "dark"
         tap(browser, "l")
-        assert browser.execute_script(theme) == "light"
+        wait_for(browser, "return document.documentElement.dataset.theme === 'light'")
         browser.find_element("id", "theme").click()
         assert browser.execute_script(theme) == "dark"
         tone = browser.find_element("id", "tone")
         assert tone.get_attribute("aria-pressed") == "false", "silent until it is switched on"
         tap(browser, "t")
-        assert (tone.get_attribute("aria-pressed"), text_of(browser, "tone-words")) == ("true", "Tone on")
+        wait_for(browser, "return document.getElementById('tone-words').textContent === 'Tone on'")
+        assert tone.get_attribute("aria-pressed") == "true"
         tone.click()
         assert tone.get_attribute("aria-pressed") == "false"
+        nothing_more(view)
+
+
+READ_A_CODE = """
+for (const key of [..."aH1ltsm-a", "Enter"]) {
+  for (const kind of ["keydown", "keyup"]) {
+    document.activeElement.dispatchEvent(new KeyboardEvent(kind, { key, bubbles: true, cancelable: true }));
+  }
+}
+"""
+
+
+def test_a_code_that_is_read_while_no_field_is_open_presses_nothing(
+    browser: Any, view: View, found: PhantomFrame
+) -> None:
+    with Feed(view, scene(picture=found.picture)):
+        browser.get(view.url)
+        wait_for_words(browser, "Scanning")
+        browser.execute_script(READ_A_CODE)
+        run(browser, "await new Promise((done) => setTimeout(done, 300));")
+        assert browser.execute_script("return document.documentElement.dataset.theme") == "dark"
+        assert text_of(browser, "tone-words") == "Tone off"
+        assert browser.execute_script("return document.getElementById('held').hidden")
+        tap(browser, "a")
+        assert view.commands.get(timeout=PATIENCE_S) == SetAI(on=False), "a hand's press, and the only one"
         nothing_more(view)
 
 

@@ -117,6 +117,7 @@ def test_a_token_is_no_name(browser: Any, home: Device) -> None:
     open_page(browser, home)
     assert closed(browser), "nothing opens by itself"
     tap(browser, "m")
+    wait(browser, "return document.getElementById('token') !== null")
     field = browser.find_element("id", "token")
     assert "Never a name" in text_of(browser, "token-hint")
     for wrong in ("Rossi Maria", "Müller", "x" * 65):

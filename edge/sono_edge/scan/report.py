@@ -25,7 +25,8 @@ PICTURES_MOST = 12
 """The first in rank; all of them are in the folder beside the PDF."""
 ACROSS = 3
 MARGIN = 18 * mm
-WIDE = A4[0] - 2 * MARGIN
+WIDE = A4[0] - 2 * MARGIN - 12
+"""Inside of the page's frame, which has 6 points of its own on either side."""
 INK, GREY, LINE = HexColor("#14130f"), HexColor("#43403a"), HexColor("#c9c4b6")
 TITLE = ParagraphStyle("title", fontName="Helvetica-Bold", fontSize=17, leading=21, textColor=INK)
 HEAD = ParagraphStyle("head", fontName="Helvetica-Bold", fontSize=11, leading=14, spaceBefore=9, spaceAfter=2)

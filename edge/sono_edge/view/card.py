@@ -1,8 +1,8 @@
-"""The model's card as a page of its own: its text as it is, escaped, and the way back."""
+"""The model's card as a page of its own: its Markdown without any HTML of its own, and the way back."""
 
 from __future__ import annotations
 
-from html import escape
+from functools import lru_cache
 
 PAGE = """<!doctype html>
 <html lang="en">
@@ -20,12 +20,23 @@ PAGE = """<!doctype html>
 <header>
 <a class="button" id="back" href="/#card">Back</a><p id="note">Research prototype, not a medical device</p>
 </header>
-<main tabindex="0" aria-label="Model card"><h1>Model card</h1><pre>{text}</pre></main>
+<main tabindex="0" aria-label="Model card">
+{text}
+</main>
 </body>
 </html>
 """
 
 
+@lru_cache(maxsize=1)
 def card_page(text: str) -> bytes | None:
-    """The page's bytes; None where there is no card."""
-    return PAGE.format(text=escape(text)).encode() if text else None
+    """The page's bytes; None where there is no card. HTML in the card is shown as it is written.
+
+    Rendered when somebody first asks for it: an agent whose card nobody reads loads no Markdown.
+    """
+    if not text:
+        return None
+    from markdown_it import MarkdownIt  # noqa: PLC0415
+
+    rendered = MarkdownIt("commonmark", {"html": False}).enable("table").disable("image").render(text)
+    return PAGE.format(text=rendered).encode()

@@ -1,5 +1,7 @@
 // What hands and feet do: keys, a foot switch (which is keys) and touch come to the same few presses.
 
+import { Letters } from "./letters.js";
+
 export const LONG_MS = 600;
 const KEYS = {
   " ": "seen", pagedown: "seen", pageup: "seen", a: "ai", h: "hold", l: "theme", t: "tone", s: "scan", end: "scan", m: "scans",
@@ -102,15 +104,19 @@ export function listen(parts) {
 
 // The keys work wherever the focus is: a gloved hand must not turn the AI off by the space bar.
 function listenToKeys(parts) {
+  const letters = new Letters();
   for (const kind of ["keydown", "keyup"]) {
     document.addEventListener(kind, (event) => {
       const name = event.key.toLowerCase();
       const part = parts[KEYS[name]];
-      if (event.target instanceof HTMLInputElement && !PEDALS.has(name)) return; // a token is being typed or scanned
-      if (!part || event.ctrlKey || event.metaKey || event.altKey) return;
-      event.preventDefault();
-      if (kind === "keyup") part.up();
-      else if (!event.repeat) part.down();
+      if (event.ctrlKey || event.metaKey || event.altKey) return;
+      if (event.target instanceof HTMLInputElement && !PEDALS.has(name)) return; // a token is being typed or read
+      if (name === "enter" && letters.burst(event.timeStamp)) event.preventDefault(); // the end of a code
+      if (part) event.preventDefault();
+      if (kind === "keydown" && event.repeat) return;
+      if (name.length === 1 && name !== " ") kind === "keydown" ? letters.down(part, event.timeStamp) : letters.up(part);
+      else if (kind === "keydown") part?.down();
+      else part?.up();
     });
   }
 }
