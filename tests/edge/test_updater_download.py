@@ -20,6 +20,7 @@ import msgspec
 import pytest
 
 from sono_edge.bench.tamper.stand_in import stand_in
+from sono_edge.slots.records import Slot
 from sono_edge.updater import budget as budget_file
 from sono_edge.updater import download
 from sono_edge.updater.refusal import REASONS, Code, UpdateRefused
@@ -460,8 +461,12 @@ def test_what_runs_already_is_not_fetched(device: Device, server: UpdateServer) 
     slots = device.state / "slots"
     slots.mkdir()
     digest = hashlib.sha256(V1).hexdigest()
-    (slots / "current.json").write_text(json.dumps({"name": "breast", "sha256": digest}), encoding="utf-8")
+    slot = Slot("breast", "1.0.0", digest, "active")
+    (slots / "current.json").write_bytes(msgspec.json.encode(slot))
+    assert device.update() is Outcome.NOT_YET  # on probation: what becomes of it is told by the agent
+    (slots / "current.json").write_bytes(msgspec.json.encode(msgspec.structs.replace(slot, place="good")))
     assert device.update() is Outcome.DONE
+    assert [report.phase for report in device.heard.reports] == ["good"]
     assert server.asked == {}
 
 

@@ -9,17 +9,20 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 if TYPE_CHECKING:
+    from sono_edge.outbox import Outbox
     from sono_models.updates import UpdateReport
 
 
-class Spoken:
-    """Says each phase on standard output."""
+class Told:
+    """Puts each phase into the outbox, for the fleet, and says it on standard output."""
 
-    def __init__(self, *, as_json: bool) -> None:
-        self._as_json = as_json
+    def __init__(self, outbox: Outbox, *, as_json: bool) -> None:
+        self._outbox, self._as_json = outbox, as_json
 
     def report(self, report: UpdateReport) -> None:
         import msgspec
+
+        self._outbox.report(report)
 
         if self._as_json:
             print(msgspec.json.encode(report).decode(), flush=True)
@@ -42,6 +45,7 @@ def updater(
     import threading
 
     from sono_edge.config import load, with_
+    from sono_edge.outbox import Outbox
     from sono_edge.updater.compose import updating
 
     settings = with_(load(config), state={"folder": state})
@@ -51,7 +55,10 @@ def updater(
     signal.signal(signal.SIGALRM, _too_long)
     signal.setitimer(signal.ITIMER_REAL, settings.update.longest_s)
     try:
-        with updating(settings, Spoken(as_json=as_json), stop, stick=stick) as run:
+        with (
+            Outbox(settings.state.outbox, settings.device.site, settings.device.id) as outbox,
+            updating(settings, Told(outbox, as_json=as_json), stop, stick=stick) as run,
+        ):
             outcome = run.run()
     finally:
         signal.setitimer(signal.ITIMER_REAL, 0)

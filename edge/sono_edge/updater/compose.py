@@ -16,12 +16,13 @@ from pathlib import Path
 
 from sono_edge.config import AgentConfig
 from sono_edge.delivery import BackOff
+from sono_edge.slots.folder import Slots
 from sono_edge.updater.budget import FILE, Budget
 from sono_edge.updater.order import DesiredFile, NoOrders
 from sono_edge.updater.repository import FolderRepository
 from sono_edge.updater.retries import Retries
 from sono_edge.updater.run import Here, Reports, Update, Ways
-from sono_edge.updater.staging import StagedFolder, StagingArea
+from sono_edge.updater.staging import StagingArea
 from sono_edge.updater.web import Tls, WebRepository
 from sono_models import desired
 from sono_models.errors import BadConfig, DiskFull, Stopped
@@ -54,7 +55,9 @@ def updating(
     settings = config.update
     if not settings.root:
         raise BadConfig("update.root", "it is empty", "Name the root that `sono fleet init` made for the devices")
-    here = Here(settings.bundle, settings.channel, settings.device_class, state, Path(settings.root))
+    if config.slots is None:
+        raise BadConfig("trial.folder", "it is empty, so no staged bundle would be taken", "Name a folder")
+    here = Here(settings.bundle, settings.channel, settings.device_class, state, config.slots, Path(settings.root))
     made: list[Update] = []
 
     def pause(seconds: float) -> None:
@@ -69,7 +72,7 @@ def updating(
         back_off = BackOff(settings.retry_first_s, settings.retry_longest_s, clocks.chance)
         retries = Retries(settings.retries, back_off, pause)
         ways = _from_stick(stick, retries) if stick else _from_network(config, retries, clocks, stack)
-        made.append(Update(here, ways, staging or StagedFolder(state / "slots"), reports, stop=stop, now=clocks.now))
+        made.append(Update(here, ways, staging or Slots(here.slots), reports, stop=stop, now=clocks.now))
         yield made[0]
 
 

@@ -16,6 +16,7 @@ from typing import Protocol
 
 import msgspec
 
+from sono_edge.slots.records import Slot, Staged
 from sono_edge.updater import progress as progress_file
 from sono_edge.updater.budget import Budget
 from sono_edge.updater.download import Incoming
@@ -23,7 +24,7 @@ from sono_edge.updater.order import OFFLINE, Order, Orders
 from sono_edge.updater.refusal import TROUBLE, Code, UpdateRefused, of_bundle, of_order, of_serial, of_target
 from sono_edge.updater.repository import Repository
 from sono_edge.updater.retries import Retries
-from sono_edge.updater.staging import Staged, StagingArea
+from sono_edge.updater.staging import StagingArea
 from sono_edge.updater.trust import Found, Trust
 from sono_models import __version__, bundle
 from sono_models.errors import BadBundle, Refused, Stopped
@@ -57,6 +58,8 @@ class Here:
     channel: str
     device_class: str
     state: Path
+    slots: Path
+    """The folder of bundles, the agent's too."""
     root: Path
     agent: str = __version__
 
@@ -90,7 +93,7 @@ class Update:
     ) -> None:
         self._here, self._ways, self._staging, self._reports = here, ways, staging, reports
         self._stop, self._now = stop, now
-        self._incoming = Incoming(here.state / "slots" / "incoming")
+        self._incoming = Incoming(here.slots / "incoming")
         self._memory = here.state / (progress_file.OF_STICK if ways.is_stick else progress_file.FILE)
         self._progress = progress_file.read(self._memory)
 
@@ -120,9 +123,9 @@ class Update:
         here, path = self._here, order.target
         # 2. may it be followed at all, and now?
         failed = self._staging.refused(order.name, order.version)
-        running = self._staging.current()
-        if running is not None and running.sha256 == order.sha256 and not order.cancelled:
-            return Outcome.DONE
+        current = self._staging.current()
+        if current is not None and current.sha256 == order.sha256 and not order.cancelled:
+            return self._is_here(order, current)
         _refuse_for(of_order(order, channel=here.channel, failed=failed, now=self._now()), path, failed or "")
         self._say(order, "offered")
         if order.not_before is not None and self._now() < order.not_before:
@@ -144,6 +147,14 @@ class Update:
         # 6. over to the agent
         self._stage(order, file)
         return Outcome.STAGED
+
+    def _is_here(self, order: Order, current: Slot) -> Outcome:
+        """The bundle that is ordered judges already: there is nothing to fetch, and the fleet is told."""
+        if current.place == "active":  # on probation for an earlier order: its end is not known yet
+            return Outcome.NOT_YET
+        self._say(order, "good")
+        self._remember(ended=progress_file.STAGED)
+        return Outcome.DONE
 
     def _fetch(self, order: Order, found: Found) -> Path:
         budget, left = self._ways.budget, self._incoming.left(found)

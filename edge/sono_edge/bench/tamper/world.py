@@ -22,11 +22,11 @@ from tuf.ngclient import FetcherInterface
 
 from sono_edge.bench.tamper.stand_in import stand_in
 from sono_edge.delivery import BackOff
+from sono_edge.slots.folder import Slots
 from sono_edge.updater.order import Order
 from sono_edge.updater.repository import METADATA, TARGETS, Stream
 from sono_edge.updater.retries import Retries
 from sono_edge.updater.run import Here, Outcome, Update, Ways
-from sono_edge.updater.staging import StagedFolder
 from sono_models.release import Place
 from sono_models.updates import UpdateReport
 
@@ -143,9 +143,9 @@ def attempt(
     repository = MemoryRepository(files)
     retries = Retries(0, BackOff(1, 1, lambda: 0.5), lambda _: None)
     ways = Ways(repository, Fixed(order), retries)
-    here = Here("breast", "stable", "", device, world.root)
+    here = Here("breast", "stable", "", device, device / "slots", world.root)
     at = now or datetime.now(UTC)
-    update = Update(here, ways, StagedFolder(device / "slots"), Deaf(), stop=threading.Event(), now=lambda: at)
+    update = Update(here, ways, Slots(here.slots), Deaf(), stop=threading.Event(), now=lambda: at)
     return update.run(), repository
 
 
