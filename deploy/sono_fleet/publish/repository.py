@@ -15,6 +15,7 @@ Specification: https://theupdateframework.github.io/specification/latest/
 from __future__ import annotations
 
 import fcntl
+import logging
 import os
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
@@ -33,6 +34,7 @@ from sono_fleet.publish.keys import KeyFolder
 from sono_models.durable import write_durably
 from sono_models.errors import BadConfig
 
+logging.getLogger("tuf").setLevel(logging.WARNING)  # a missing signature is said in one error of ours
 METADATA, TARGETS, SETTINGS = "metadata", "targets", "repository.json"
 TOP = (Root.type, Targets.type, Snapshot.type, Timestamp.type)
 Delegator: TypeAlias = Root | Targets
