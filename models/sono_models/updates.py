@@ -23,3 +23,7 @@ class UpdateReport(msgspec.Struct, frozen=True):
     code: str = ""
     reason: str = ""
     evidence: dict[str, float | int | str] = {}
+    """What was found, by names that both sides know. Of the candidate against the bundle before it: `golden_difference`
+    (largest, of a frame score), `latency_ratio`, `memory_ratio`, `alert_ratio`, and on the same live frames
+    `agreement` (share of equal decisions), `shift` (of the mean score), `shadow_frames`. Others are for people.
+    """

@@ -16,7 +16,7 @@ BEGIN = datetime(2026, 3, 2, 9, 0, tzinfo=UTC)
 OLD = Target("breast", "0.3.0", "breast/stable/breast-0.3.0.tar", "0" * 64, 900)
 NEW = Target("breast", "0.3.1", "breast/stable/breast-0.3.1.tar", "1" * 64, 1000)
 PHASES = ("offered", "downloading", "verified", "self-test", "shadow", "active", "good")
-FINE = {"golden": 1.0, "agreement": 0.97, "shift": 0.01, "latency_ratio": 1.02, "memory_ratio": 1.0}
+FINE = {"golden_difference": 0.0, "agreement": 0.97, "shift": 0.01, "latency_ratio": 1.02, "memory_ratio": 1.0}
 
 Behaviour = Callable[[Key, Order], Sequence[tuple[float, str, str, dict[str, float]]]]
 """(seconds after the order, phase, code, evidence) of every report that a device will make on an order."""

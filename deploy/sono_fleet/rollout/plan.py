@@ -55,15 +55,15 @@ class Limit(msgspec.Struct, frozen=True):
 
 
 LIMITS = (
-    Limit("golden", "clinical", least=0.98),
+    Limit("golden_difference", "clinical", most=0.02),
     Limit("agreement", "clinical", least=0.9),
     Limit("shift", "clinical", least=-0.1, most=0.1),
     Limit("alert_ratio", "clinical", least=0.33, most=3.0),
     Limit("latency_ratio", "technical", most=1.5),
     Limit("memory_ratio", "technical", most=1.25),
 )
-"""Of a device against its own bundle before: golden vectors met (share), decisions that agree on the same live
-frames (share), mean change of the calibrated score, alerts a minute, median latency, memory."""
+"""Of a device against its own bundle before: largest difference from the golden scores, decisions that agree on the
+same live frames (share), mean change of the calibrated score, alerts a minute, median latency, memory."""
 
 
 class Wave(msgspec.Struct, frozen=True):

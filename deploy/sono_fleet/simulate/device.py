@@ -28,7 +28,7 @@ FAULTS: tuple[Fault, ...] = ("shift", "crash", "silent", "slow")
 PHASES: tuple[Phase, ...] = ("offered", "downloading", "verified", "self-test", "shadow", "active", "good")
 PACE_S = (0.02, 0.2)
 RESEND_S = 10.0
-MEDIAN = {"golden": 1.0, "agreement": 0.97, "shift": 0.005, "latency_ratio": 1.02, "memory_ratio": 1.01}
+MEDIAN = {"golden_difference": 0.0, "agreement": 0.97, "shift": 0.005, "latency_ratio": 1.02, "memory_ratio": 1.01}
 
 
 @dataclass(slots=True)

@@ -57,12 +57,12 @@ class Candidate:
         found: dict[str, float | int | str] = {}
         if self._tested is not None:
             tested = self._tested
-            found |= {"golden": round(tested.golden, 6), "golden_allowed": tested.golden_allowed}
+            found |= {"golden_difference": round(tested.golden, 6), "golden_allowed": tested.golden_allowed}
             found |= {"latency_ratio": round(tested.ratio, 3)}
         if self._shifts:
             seen = self._compared()
-            found |= {"shadow_frames": seen.frames, "shadow_agreement": round(seen.agreement, 4)}
-            found |= {"shadow_shift": round(seen.shift, 4)}
+            found |= {"shadow_frames": seen.frames, "agreement": round(seen.agreement, 4)}
+            found |= {"shift": round(seen.shift, 4)}
         return found
 
     def _self_test(self) -> None:

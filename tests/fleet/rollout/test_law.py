@@ -410,7 +410,7 @@ REPORTS = st.lists(
     st.tuples(
         st.sampled_from([phase for phase in RANK if phase != "ordered"]),
         st.sampled_from(["", "crash", "unreachable"]),
-        st.dictionaries(st.sampled_from(["shift", "golden"]), st.floats(-1, 1), max_size=2),
+        st.dictionaries(st.sampled_from(["shift", "golden_difference"]), st.floats(-1, 1), max_size=2),
     ),
     max_size=8,
 )

@@ -1,0 +1,161 @@
+"""One update from end to end, every part real: signed, published, ordered in a wave, fetched, tried, judged good; and a bad one."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from sono_edge.bench import swap
+from sono_edge.bench.candidates import repacked
+from sono_edge.bench.live import mjpeg_server
+from sono_edge.embedded import EmbeddedBroker
+from sono_edge.slots.folder import Slots
+from sono_models import bundle
+from tests.support.bundles import BREAST
+from tests.support.update_server import UpdateServer
+from tests.support.waiting import until
+
+SONO = [sys.executable, "-m", "sono_models.command"]
+LONG_S = 240.0
+CONFIG = """\
+[device]
+site = "clinic"
+id = "cart-1"
+[source]
+uri = "{stream}"
+[model]
+bundle = "{bundle}"
+[view]
+enabled = false
+[broker]
+host = "{broker.host}"
+port = {broker.port}
+[state]
+folder = "{folder}/state"
+[scan]
+enabled = false
+[uplink]
+health_s = 1.0
+[update]
+url = "{updates}"
+root = "{folder}/root.json"
+desired_key = "{folder}/orders.pub"
+[trial]
+shadow_frames = 12
+shadow_per_s = 12
+quiet_s = 0.4
+probation_s = 0.5
+probation_frames = 10
+"""
+
+
+def sono(*words: object) -> list[dict[str, Any]]:
+    """What a command prints as JSON, an object a line."""
+    said = subprocess.run([*SONO, *map(str, words)], capture_output=True, text=True, check=False)
+    assert said.returncode == 0, said.stderr
+    return [json.loads(line) for line in said.stdout.splitlines() if line.startswith("{")]
+
+
+@contextmanager
+def child(folder: Path, *words: object) -> Iterator[None]:
+    with (folder / f"{words[0]}-{words[1]}.log").open("wb") as log:
+        running = subprocess.Popen([*SONO, *map(str, words)], stdout=log, stderr=log)
+        try:
+            yield
+        finally:
+            running.terminate()
+            assert running.wait(40) == 0
+
+
+class Fleet:
+    """The fleet's commands on one database, and one device's."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        self.config = folder / "agent.toml"
+        self.database = f"sqlite:///{folder}/fleet.sqlite"
+        self.repository, self.keys = folder / "updates", folder / "keys"
+
+    def release(self, version: str, content: bytes) -> None:
+        file = self.folder / f"breast-{version}.tar"
+        file.write_bytes(content)
+        (published,) = sono("fleet", "publish", file, "--channel", "stable", *self.signing, "--json")
+        sono("fleet", "releases", "add", file, "--target", published["target"], "--database", self.database)
+
+    @property
+    def signing(self) -> tuple[object, ...]:
+        return "--repository", self.repository, "--keys", self.keys
+
+    def roll_out(self, name: str, version: str) -> None:
+        plan = ("--bundle", f"breast-{version}", "--wave", "100%", "--soak", "0s", "--silence", "1h")
+        sono("fleet", "rollout", "create", name, *plan, "--database", self.database)
+        sono("fleet", "rollout", "approve", name, "--database", self.database)
+
+    def state_of(self, name: str) -> str:
+        (shown, *_) = sono("fleet", "rollout", "show", name, "--database", self.database, "--json")
+        return str(shown["state"])
+
+    def device(self) -> dict[str, Any] | None:
+        found = sono("fleet", "devices", "--database", self.database, "--json")
+        return found[0] if found else None
+
+
+@pytest.mark.timeout(600)
+def test_an_update_arrives_and_a_bad_one_does_not(tmp_path: Path) -> None:
+    shipped = bundle.find(BREAST)
+    fleet = Fleet(tmp_path)
+    sono("fleet", "init", *fleet.signing, "--model", "breast")
+    (tmp_path / "root.json").write_bytes((fleet.repository / "metadata" / "1.root.json").read_bytes())
+    sono("fleet", "rollout", "key", tmp_path / "orders")
+    original = bundle.read(shipped)
+    fleet.release(original.manifest.version, shipped.read_bytes())
+    fleet.release("1.0.1", repacked(original, "1.0.1"))
+    fleet.release("1.0.2", repacked(original, "1.0.2", "golden"))
+    slots = Slots(tmp_path / "state" / "slots")
+    with ExitStack() as stack:
+        broker = stack.enter_context(EmbeddedBroker(tmp_path / "broker"))
+        at = f"{broker.host}:{broker.port}"
+        updates = stack.enter_context(UpdateServer(fleet.repository))
+        stream = stack.enter_context(mjpeg_server(swap.Stream(), 30.0))
+        fleet.config.write_text(
+            CONFIG.format(stream=stream, bundle=shipped, broker=broker, updates=updates.url, folder=tmp_path), "utf-8"
+        )
+        stack.enter_context(child(tmp_path, "fleet", "ingest", "--broker", at, "--database", fleet.database))
+        key = ("--key", tmp_path / "orders", "--every", "0.2")
+        stack.enter_context(child(tmp_path, "fleet", "engine", "--broker", at, "--database", fleet.database, *key))
+        stack.enter_context(child(tmp_path, "uplink", "--config", fleet.config))
+        board = stack.enter_context(swap.Board(fleet.config, tmp_path / "agent.log"))
+        until(lambda: (fleet.device() or {}).get("bundle"), seconds=LONG_S)
+
+        fleet.roll_out("forward", "1.0.1")
+        until(lambda: _fetched(fleet), seconds=LONG_S)
+        until(lambda: (current := slots.current()) is not None and current.place == "good", seconds=LONG_S)
+        until(lambda: fleet.state_of("forward") == "done", seconds=LONG_S)
+        assert _judges(slots) == "1.0.1"
+
+        fleet.roll_out("worse", "1.0.2")
+        until(lambda: _fetched(fleet), seconds=LONG_S)
+        until(lambda: fleet.state_of("worse") in {"back", "going-back"}, seconds=LONG_S)
+        assert _judges(slots) == "1.0.1"
+        assert "golden" in (slots.refused("breast", "1.0.2") or "")
+        assert board.starts == 1
+    sono("fleet", "audit", "verify", "--database", fleet.database)
+
+
+def _judges(slots: Slots) -> str:
+    current = slots.current()
+    return current.version if current else ""
+
+
+def _fetched(fleet: Fleet) -> bool:
+    """What the timer on a board does."""
+    command = [*SONO, "updater", "--config", str(fleet.config), "--json"]
+    said = subprocess.run(command, capture_output=True, text=True, check=False).stdout
+    return '"staged"' in said.splitlines()[-1] if said else False
