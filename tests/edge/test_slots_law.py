@@ -27,7 +27,7 @@ from sono_edge.slots.law import (
 )
 from sono_models.manifest import Bound
 
-LIMITS = Limits(shadow_frames=10, probation_s=60.0, probation_frames=100)
+LIMITS = Limits(shadow_frames=10, probation_s=60.0, probation_frames=100, slow_s=10.0)
 GOOD_TEST = Tried(0.001, 0.02, 10.0, 10.0)
 AGREES = Compared(10, 10, 0.01, 5.0)
 QUIET = Moment(scanning=False)

@@ -42,6 +42,8 @@ NOTE_EVERY_S = 20.0
 SETTLE_S = 2.0
 """How long a change of engine may take the loop before the thread looks again."""
 FAULT_S = 30.0
+REPORT_S = 1.0
+"""For the report of a hang to reach the disk before the process ends."""
 JOIN_S = 15.0
 HUNG_STATUS = 70
 """The agent's exit status after a hang that it ended itself."""
@@ -234,6 +236,7 @@ class BesideLoop:
             case Course(Stage.ROLLED_BACK, Finding() as finding, _):
                 self._roll_back(finding)
                 if finding.code == "hang":
+                    self._stop.wait(REPORT_S)
                     self._means.die()
             case _:
                 self._note(served, now)
