@@ -24,8 +24,9 @@ from sono_edge.recorder import AlertWriter
 from sono_edge.slots.boot import boot, shipped_slot
 from sono_edge.slots.folder import Slots
 from sono_edge.slots.law import Finding, Limits, Stage
+from sono_edge.slots.means import Around, Means
 from sono_edge.slots.trial import TrialOrder
-from sono_edge.slots.updates import Around, BesideLoop, Means
+from sono_edge.slots.updates import BesideLoop
 from sono_edge.view.presses import Press
 from sono_models import messages
 from sono_models.inputs import Box
