@@ -19,8 +19,8 @@ from sono_edge.making import Making
 from sono_edge.recorder import AlertWriter
 from sono_edge.scan.sight import NoScans, Scans
 from sono_edge.scene import Scene
+from sono_edge.slots.means import Around
 from sono_edge.slots.reports import Reports
-from sono_edge.slots.updates import Around
 from sono_edge.slots.wiring import start
 from sono_edge.sources import open_source
 from sono_edge.view.presses import Press

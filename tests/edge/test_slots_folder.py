@@ -219,12 +219,13 @@ def test_starts_that_end_well_do_not(slots: Slots, tmp_path: Path) -> None:
     assert (boots.short, boots.lives) == (0, 4)
 
 
-def test_a_roll_back_that_was_cut_is_ended_by_the_next_start(slots: Slots, tmp_path: Path) -> None:
+@pytest.mark.parametrize("proven", [False, True])
+def test_a_roll_back_that_was_cut_is_ended_by_the_next_start(slots: Slots, tmp_path: Path, proven: bool) -> None:
     good = activated(slots, tmp_path, "1.0.0", good=True)
-    bad = activated(slots, tmp_path, "1.0.1")
+    bad = activated(slots, tmp_path, "1.0.1", good=proven)
     slots._keep_refusal(bad, GOLDEN)
     booted = started(slots)
-    assert booted.slot.sha256 == good.sha256
+    assert (booted.slot.sha256, booted.slot.boot_reason) == (good.sha256, "rolled back from 1.0.1: golden")
     assert booted.rolled_back is not None
     assert booted.rolled_back[0].sha256 == bad.sha256
 
@@ -248,3 +249,13 @@ def test_a_start_on_a_disk_that_takes_nothing_still_starts(tmp_path: Path) -> No
     assert started(slots).slot.sha256 == slot.sha256
     slots.file_of(slot).unlink()
     assert started(slots).slot.place == "shipped"
+
+
+def test_a_crash_loop_ends_also_on_a_disk_that_takes_nothing(tmp_path: Path) -> None:
+    disk = FullDisk()
+    slots = Slots(tmp_path / "slots", disk=disk)
+    bad = activated(slots, tmp_path, "1.0.0")
+    slots._keep_refusal(bad, GOLDEN)
+    disk.full = True
+    booted = started(slots)
+    assert (booted.slot.place, booted.loaded.sha256) == ("shipped", shipped().sha256)

@@ -27,7 +27,7 @@ from sono_edge.slots.law import (
 )
 from sono_models.manifest import Bound
 
-LIMITS = Limits(shadow_frames=10, probation_s=60.0, probation_frames=100)
+LIMITS = Limits(shadow_frames=10, probation_s=60.0, probation_frames=100, slow_s=10.0)
 GOOD_TEST = Tried(0.001, 0.02, 10.0, 10.0)
 AGREES = Compared(10, 10, 0.01, 5.0)
 QUIET = Moment(scanning=False)
@@ -57,7 +57,7 @@ def after(*items: News, limits: Limits = LIMITS) -> Course:
 
 
 def test_the_whole_way() -> None:
-    way = [Admitted(), GOOD_TEST, AGREES, QUIET, Served(61.0, 100, 0.1)]
+    way: list[News] = [Admitted(), GOOD_TEST, AGREES, QUIET, Served(61.0, 100, 0.1)]
     stages = [after(*way[:number]).stage for number in range(len(way) + 1)]
     assert stages == ORDER
 
@@ -158,9 +158,12 @@ def test_a_hang_a_crash_and_a_crash_loop_take_it_back() -> None:
 
 
 def test_slowness_takes_it_back_when_it_lasts_and_only_then() -> None:
-    slow, fast = (lambda s: Served(s, 1, 0.0, 25.0, 10.0)), (lambda s: Served(s, 1, 0.0, 12.0, 10.0))
+    def slow(served_s: float) -> Served:
+        return Served(served_s, 1, 0.0, 25.0, 10.0)
+
+    fast = Served(5.0, 1, 0.0, 12.0, 10.0)
     assert after(*ACTIVE, slow(1), slow(10)).stage is Stage.ACTIVE
-    assert after(*ACTIVE, slow(1), fast(5), slow(6), slow(12)).stage is Stage.ACTIVE
+    assert after(*ACTIVE, slow(1), fast, slow(6), slow(12)).stage is Stage.ACTIVE
     course = after(*ACTIVE, slow(1), slow(12))
     assert course.finding is not None
     assert (course.stage, course.finding.code) == (Stage.ROLLED_BACK, "latency")

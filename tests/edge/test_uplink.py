@@ -17,6 +17,8 @@ from sono_edge.board import Board
 from sono_edge.config import AgentConfig, with_
 from sono_edge.embedded import EmbeddedBroker
 from sono_edge.outbox import Outbox
+from sono_edge.slots.folder import Slots
+from sono_edge.slots.records import Slot
 from sono_edge.uplink import Uplink, endpoint
 from sono_models import messages
 from sono_models.desired import opened
@@ -207,6 +209,20 @@ def test_a_changed_bundle_is_a_new_state(broker: EmbeddedBroker, tmp_path: Path)
         at.clock.now += 31.0
         (state,) = at.came("state")
         assert (state.reason, state.bundle) == ("bundle changed", "breast-0.1.0")
+
+
+def test_its_slot_and_why_it_judges_are_told(broker: EmbeddedBroker, tmp_path: Path) -> None:
+    slots = Slots(tmp_path / "slots")
+    slots.settle_on(Slot("breast", "0.1.0", "0" * 64, "good", "x.tar", boot_reason="rolled back from 0.1.1: hang"))
+    with bench(broker, tmp_path, "b-slot") as at:
+        at.uplink._slots = slots
+        at.outbox.put_vitals(some_vitals())
+        (state,) = at.came("state")
+        assert (state.slot, state.boot_reason) == ("good", "rolled back from 0.1.1: hang")
+        slots.settle_on(Slot("breast", "0.1.0", "0" * 64, "shipped"))
+        at.clock.now += 31.0
+        (state,) = at.came("state")
+        assert (state.reason, state.slot, state.boot_reason) == ("slot changed", "shipped", "")
 
 
 def retained_state(broker: EmbeddedBroker, device: str) -> Any:

@@ -49,7 +49,7 @@ def boot(slots: Slots, load: Callable[[Bundle], Loaded], shipped: Path) -> Boote
     gone = _give_up(slots, shipped)
     current = slots.current()
     troubles: list[tuple[Slot | None, Refused]] = []
-    for slot in _in_order(slots):
+    for slot in _in_order(slots, gone[0] if gone else None):
         try:
             bundle = _opened(slots, slot, shipped)
             loaded = load(bundle)
@@ -71,13 +71,15 @@ def shipped_slot(bundle: Bundle, reason: str = "") -> Slot:
     return Slot(manifest.name, manifest.version, bundle.sha256, "shipped", since=_at(), boot_reason=reason)
 
 
-def _in_order(slots: Slots) -> Iterator[Slot | None]:
-    """None: the bundle that ships."""
+def _in_order(slots: Slots, gone: Slot | None) -> Iterator[Slot | None]:
+    """None: the bundle that ships. What was just given up is left out, also where the disk did not note it."""
     for slot in (slots.current(), slots.previous()):
-        if slot is not None and slot.file and slots.refused(slot.name, slot.version, slot.sha256) is None:
-            yield slot
-        elif slot is not None and not slot.file:
+        if slot is None or (gone is not None and slot.sha256 == gone.sha256):
+            continue
+        if not slot.file:
             break
+        if slots.refused(slot.name, slot.version, slot.sha256) is None:
+            yield slot
     yield None
 
 
@@ -92,11 +94,13 @@ def _opened(slots: Slots, slot: Slot | None, shipped: Path) -> Bundle:
 def _give_up(slots: Slots, shipped: Path) -> tuple[Slot, Finding] | None:
     """Count this start against a bundle on probation; end a roll-back that was cut, begin one that is due."""
     slot = slots.current()
-    if slot is None or slot.place != "active":
+    if slot is None or not slot.file:
         return None
-    known = slots.refused(slot.name, slot.version, slot.sha256)
-    finding = Finding("refused", known) if known else None
+    known = slots.refusals().of(slot.name, slot.version, slot.sha256)
+    finding = Finding(known.code, known.reason) if known else None
     if finding is None:
+        if slot.place != "active":
+            return None
         boots = _note(lambda: slots.begun(slot))
         if boots is None:
             return None
@@ -107,12 +111,8 @@ def _give_up(slots: Slots, shipped: Path) -> tuple[Slot, Finding] | None:
         return None
     found = finding
     log.warning("slots: %s is rolled back: %s", slot.title, found.reason)
-    _note(lambda: slots.roll_back(slot, found, _shipped_or_none(shipped)))
+    _note(lambda: slots.roll_back(slot, found, shipped_slot(read(shipped))))
     return slot, found
-
-
-def _shipped_or_none(shipped: Path) -> Slot:
-    return shipped_slot(read(shipped))
 
 
 def _settled(slots: Slots, current: Slot | None, chosen: Slot, troubles: list[tuple[Slot | None, Refused]]) -> Slot:

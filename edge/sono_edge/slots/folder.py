@@ -283,7 +283,7 @@ class Slots:
         """None for what is not there or is damaged: the caller has a next thing to try."""
         try:
             return msgspec.json.decode((self.folder / name).read_bytes(), type=kind)
-        except (OSError, msgspec.DecodeError):
+        except (OSError, ValueError, msgspec.DecodeError):  # bytes that are no UTF-8 are a ValueError
             return None
 
     def _at(self) -> str:

@@ -66,7 +66,7 @@ class Limits:
     probation_s: float = 600.0
     probation_frames: int = 3000
     probation_ratio: float = 2.0
-    slow_s: float = 10.0
+    slow_s: float = 7.0
     """So long must it be slow at a stretch: a board is busy for a moment now and then."""
     hang_s: float = 5.0
 

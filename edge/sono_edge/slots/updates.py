@@ -8,14 +8,9 @@ thread then brings the loop to it.
 from __future__ import annotations
 
 import logging
-import os
 import queue
 import threading
-import time
-from collections.abc import Callable
 from contextlib import suppress
-from dataclasses import dataclass, field
-from pathlib import Path
 from typing import Self
 
 from sono_edge.engine import Engine
@@ -23,13 +18,13 @@ from sono_edge.pipeline import Judged
 from sono_edge.slots import law
 from sono_edge.slots.boot import Booted, boot, shipped_slot
 from sono_edge.slots.candidate import Candidate
-from sono_edge.slots.folder import Slots
-from sono_edge.slots.law import Course, Finding, Limits, Moment, Served, Stage
+from sono_edge.slots.law import Course, Finding, Moment, Served, Stage
+from sono_edge.slots.means import Around, Means
 from sono_edge.slots.records import Slot, Staged
-from sono_edge.slots.reports import Evidence, Logged, Reports, report_of
+from sono_edge.slots.reports import Evidence, report_of
 from sono_edge.slots.trial import TrialOrder
 from sono_edge.slots.watch import Watch
-from sono_models.bundle import Bundle, read
+from sono_models.bundle import read
 from sono_models.errors import Refused, SonoError, Stopped
 from sono_models.updates import Phase
 
@@ -42,43 +37,9 @@ NOTE_EVERY_S = 20.0
 SETTLE_S = 2.0
 """How long a change of engine may take the loop before the thread looks again."""
 FAULT_S = 30.0
+REPORT_S = 1.0
+"""For the report of a hang to reach the disk before the process ends."""
 JOIN_S = 15.0
-HUNG_STATUS = 70
-"""The agent's exit status after a hang that it ended itself."""
-
-
-def end_process() -> None:
-    """The loop hangs in foreign code: nothing but the end of the process gets it out. systemd starts it again."""
-    logging.shutdown()
-    os._exit(HUNG_STATUS)
-
-
-@dataclass(frozen=True, slots=True)
-class Means:
-    """What the thread works with. `engine_of` verifies a bundle and raises Refused where it is not fit."""
-
-    slots: Slots
-    limits: Limits
-    engine_of: Callable[[Bundle], Engine]
-    shipped: Path
-    trial: TrialOrder
-    """Its bundles are filled in for each candidate."""
-    shadow_per_s: float = 2.0
-    quiet_s: float = 60.0
-    clock: Callable[[], float] = time.monotonic
-    die: Callable[[], None] = end_process
-
-
-@dataclass(frozen=True, slots=True)
-class Around:
-    """Who else has to do with a change."""
-
-    reports: Reports = field(default_factory=Logged)
-    changed: Callable[[Engine], None] = lambda _: None
-    """Called by the loop with the engine that judges from here on; returns at once."""
-    scan_runs: Callable[[], bool] = lambda: False
-    tidy: Callable[[], None] = lambda: None
-    """Hands freed memory back to the system."""
 
 
 class BesideLoop:
@@ -234,6 +195,7 @@ class BesideLoop:
             case Course(Stage.ROLLED_BACK, Finding() as finding, _):
                 self._roll_back(finding)
                 if finding.code == "hang":
+                    self._stop.wait(REPORT_S)
                     self._means.die()
             case _:
                 self._note(served, now)

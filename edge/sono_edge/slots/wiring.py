@@ -13,8 +13,9 @@ from sono_edge.engine import Engine, NoUpdates, Updates
 from sono_edge.slots.boot import boot
 from sono_edge.slots.folder import Slots
 from sono_edge.slots.law import Limits
+from sono_edge.slots.means import Around, Means
 from sono_edge.slots.trial import TrialOrder
-from sono_edge.slots.updates import Around, BesideLoop, Means
+from sono_edge.slots.updates import BesideLoop
 from sono_models.bundle import Bundle, default_path, read
 from sono_models.errors import BadBundle
 
