@@ -32,10 +32,13 @@ def copy_file(source: Path, target: Path) -> None:
         os.fsync(file.fileno())
 
 
-def export(folder: Path, scan: str, to: Path, *, copy: Copy = copy_file, also: Also | None = None) -> Path:
+def export(
+    folder: Path, scan: str, to: Path, *, copy: Copy = copy_file, also: Also | None = None, again: bool = False
+) -> Path:
     """Copy a scan's folder to `to`/ID, under another name until it is whole. Returns where it is.
 
-    `also` adds files of its own to the copy. Raises BadConfig for a scan or a drive that is not there, or a scan
+    `also` adds files of its own to the copy; `again` replaces what was exported before, once the new one is whole.
+    Raises BadConfig for a scan or a drive that is not there, or a scan
     that was exported there before; DiskFull and Stopped when the drive fills or vanishes on the way.
     """
     record = next((one for one in scans_of(folder) if one.id == scan), None)
@@ -43,16 +46,20 @@ def export(folder: Path, scan: str, to: Path, *, copy: Copy = copy_file, also: A
         raise BadConfig(f"scan {scan!r}", "there is no such scan", "See sono scans list")
     if not to.is_dir():
         raise BadConfig(str(to), "no such folder", "Mount the drive, or name another with --to")
-    target, part = to / scan, to / f".{scan}.part"
-    if target.exists():
+    target, part, before = to / scan, to / f".{scan}.part", to / f".{scan}.before"
+    if target.exists() and not again:
         raise BadConfig(str(target), "it was exported before", "Delete it there, or name another with --to")
     try:
         _copy_all(folder / scan, part, copy)
         if also is not None:
             also(record, part)
             _sync(part)
+        if target.exists():
+            shutil.rmtree(before, ignore_errors=True)
+            target.replace(before)
         part.replace(target)
         _sync_names(to)
+        shutil.rmtree(before, ignore_errors=True)
     except OSError as error:
         shutil.rmtree(part, ignore_errors=True)
         if error.errno in {errno.ENOSPC, errno.EDQUOT}:
