@@ -261,7 +261,7 @@ def test_to_the_drive_whole_and_told(browser: Any, home: Device, finished: ScanR
     for entry in (folder / "scan.json", folder / "card.pdf"):
         entry.unlink()
     press(browser, f"save-{finished.id}")
-    until(lambda: (folder / "card.pdf").is_file(), seconds=PATIENCE_S)
+    until((folder / "card.pdf").is_file, seconds=PATIENCE_S)
     assert {path.name for path in folder.iterdir()} == own | {"card.pdf"}, "and again, after what was entered since"
 
 
