@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import shutil
+import sys
 from pathlib import Path
 
 import pytest
@@ -92,3 +93,36 @@ def test_the_commands(scans: Path, drive: Path) -> None:
     assert done.output.strip() == str(drive / ID)
     assert scans_of(drive)[0].token == "WL-17"
     assert CliRunner().invoke(app, ["list", "--state", str(drive / "none")]).output == "No scans.\n"
+
+
+def test_without_the_extra_the_folder_goes_and_the_missing_pdf_is_told(
+    scans: Path, drive: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setitem(sys.modules, "reportlab", None)
+    state = ["--state", str(scans.parent)]
+    done = CliRunner().invoke(app, ["export", ID, "--to", str(drive), "--json", *state])
+    assert json.loads(done.output)["missing"].startswith("without the PDF")
+    assert names(drive / ID) == WHOLE
+
+
+def test_failure_is_told_in_json_too(scans: Path, drive: Path) -> None:
+    state = ["--state", str(scans.parent)]
+    failed = CliRunner().invoke(app, ["export", ID, "--to", str(drive), "--mounted", "--json", *state])
+    assert json.loads(failed.stdout) == {"failed": "no drive is plugged in"}
+    assert isinstance(failed.exception, BadConfig)
+    assert list(drive.iterdir()) == []
+
+
+def test_again_replaces_what_was_there_once_the_new_one_is_whole(scans: Path, drive: Path) -> None:
+    export(scans, ID, drive)
+    (drive / ID / WHOLE[0]).write_bytes(b"older")
+    export(scans, ID, drive, again=True)
+    assert (drive / ID / WHOLE[0]).read_bytes() == (scans / ID / WHOLE[0]).read_bytes()
+    assert names(drive) == [ID]
+
+    def fills(source: Path, target: Path) -> None:
+        raise OSError(28, "No space left on device")
+
+    with pytest.raises(DiskFull):
+        export(scans, ID, drive, copy=fills, again=True)
+    assert names(drive / ID) == WHOLE

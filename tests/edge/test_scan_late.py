@@ -115,7 +115,7 @@ def test_without_keep_days_nothing_goes_by_age(tmp_path: Path) -> None:
 
 def test_an_alert_that_is_gone_can_be_acknowledged_and_one_of_another_run_cannot() -> None:
     book = Book(most=2)
-    quality = Quality(Gate.PASS, 0.9, "")
+    quality = Quality(Gate.PASS, "", 0.9)
     for number in (1, 2, 3):
         track = Track(number, Box(0.1, 0.1, 0.2, 0.2), 1.0, 1.2, 1.2, Interval(0.8, 0.7, 0.9), 6)
         book.note(f"run-{number}", Event("raised", track, 1.2, 9), quality)

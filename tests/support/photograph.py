@@ -21,7 +21,7 @@ from tests.support.browser import chromium
 from tests.support.page import emulate, key, tap
 
 SETTLE_S = 1.2
-PATIENCE_S = 120
+PATIENCE_S = 240
 TOKENS = ("WL-2041", "WL-2042", "WL-2043")
 
 
@@ -39,10 +39,8 @@ def scan(page: Any, token: str) -> None:
     wait(page, "return document.getElementById('token') !== null")
     page.find_element("id", "token").send_keys(f"{token}\n")
     wait(page, "return document.getElementById('side').hidden")
-    for _ in range(2):
-        wait(page, "return document.getElementById('points').children[0].dataset.mark === 'unseen'")
-        tap(page, " ")
-        wait(page, "return document.getElementById('points').children[0].dataset.mark !== 'unseen'")
+    wait(page, "return document.querySelector('#points [data-mark=unseen]') !== null")
+    tap(page, " ")
     wait(page, "return document.querySelectorAll('#captures-list img').length > 2")
     key(page, "keyDown", "s")
     wait(page, "return document.body.dataset.view === 'card'")

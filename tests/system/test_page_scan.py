@@ -12,7 +12,9 @@ from typing import Any
 
 import cv2
 import msgspec
+import numpy as np
 import pytest
+from numpy.typing import NDArray
 from selenium.webdriver.support import wait as waits
 
 from sono_edge.outbox import Outbox
@@ -22,7 +24,7 @@ from tests.support.accessibility import grave_findings
 from tests.support.agents import Device, device
 from tests.support.browser import BROWSER, DRIVER, SCREEN
 from tests.support.mounts import CAN_MOUNT, drive, pull
-from tests.support.page import CONTRASTS, OVERFLOWS, emulate, key, pixels, severe, tap, text_of, touch
+from tests.support.page import CONTRASTS, OVERFLOWS, emulate, key, pixels, screenshot, severe, tap, text_of, touch
 from tests.support.waiting import until
 
 pytestmark = [
@@ -256,8 +258,11 @@ def test_to_the_drive_whole_and_told(browser: Any, home: Device, finished: ScanR
     assert pdf.startswith(b"%PDF-")
     assert pdf.rstrip().endswith(b"%%EOF")
     assert msgspec.json.decode((folder / "scan.json").read_bytes(), type=ScanRecord).id == finished.id
+    for entry in (folder / "scan.json", folder / "card.pdf"):
+        entry.unlink()
     press(browser, f"save-{finished.id}")
-    wait_outcome(browser, "Not saved: it is on the drive already")
+    until((folder / "card.pdf").is_file, seconds=PATIENCE_S)
+    assert {path.name for path in folder.iterdir()} == own | {"card.pdf"}, "and again, after what was entered since"
 
 
 def wait_outcome(browser: Any, words: str) -> None:
@@ -281,15 +286,21 @@ def test_everything_can_be_read_and_hit(
     emulate(browser, prefers_color_scheme=theme)
     open_page(browser, home, language, size)
     least = 92 if size[0] < 1000 else 15 / 25.4 * math.hypot(*size) / 10
-    with suppress(StopIteration):
-        for view in views(browser, finished):
-            assert [text for text in browser.execute_script(CONTRASTS) if text[2] < 7] == [], view
-            assert browser.execute_script(SMALL, math.floor(least)) == [], view
-            assert browser.execute_script(WIDE) == [], view
-            if size[0] > size[1]:
-                assert browser.execute_script(OVERFLOWS) == [], view
-            assert browser.find_element("id", "stage").is_displayed(), "the live picture never leaves the page"
+    for view in views(browser, finished):
+        assert [text for text in browser.execute_script(CONTRASTS) if text[2] < 7] == [], view
+        assert browser.execute_script(SMALL, math.floor(least)) == [], view
+        assert browser.execute_script(WIDE) == [], view
+        check_colours(screenshot(browser))
+        if size[0] > size[1]:
+            assert browser.execute_script(OVERFLOWS) == [], view
+        assert browser.find_element("id", "stage").is_displayed(), "the live picture never leaves the page"
     emulate(browser, prefers_color_scheme="dark")
+
+
+def check_colours(shot: NDArray[np.uint8]) -> None:
+    red, green, blue = np.moveaxis(shot.astype(int), 2, 0)
+    assert (blue <= red + 2).all(), "no blue"
+    assert (2 * green >= red).all(), "no red: nothing is told by red and green"
 
 
 def views(browser: Any, record: ScanRecord) -> Iterator[str]:
@@ -315,7 +326,7 @@ def test_axe_finds_nothing_serious(browser: Any, home: Device, finished: ScanRec
     assert grave_findings(browser) == []
     assert "Research prototype, not a medical device" in browser.find_element("tag name", "body").text
     browser.find_element("id", "back").click()
-    wait(browser, "return document.getElementById('scan') !== null")
+    wait(browser, "return document.body.dataset.view === 'card'")
     emulate(browser, prefers_color_scheme="dark")
 
 

@@ -49,6 +49,7 @@ def export(
     config: Config = None,
     state: State = None,
     *,
+    again: Annotated[bool, typer.Option("--again", help="Replace what was exported there before.")] = False,
     mounted: Annotated[bool, typer.Option("--mounted", help="Refuse a folder that is on no drive of its own.")] = False,
     as_json: Annotated[bool, typer.Option("--json", help="One line of JSON, also on failure.")] = False,
 ) -> None:
@@ -62,7 +63,7 @@ def export(
     try:
         if mounted and not is_on_a_drive(to, scans):
             raise BadConfig(str(to), "no drive is plugged in", "Plug it in, then export again")
-        where = exported(scans, scan, to, also=write)
+        where = exported(scans, scan, to, also=write, again=again)
     except SonoError as problem:
         if as_json:
             print(json.dumps({"failed": problem.reason}), flush=True)

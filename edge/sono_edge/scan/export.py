@@ -32,11 +32,14 @@ def copy_file(source: Path, target: Path) -> None:
         os.fsync(file.fileno())
 
 
-def export(folder: Path, scan: str, to: Path, *, copy: Copy = copy_file, also: Also | None = None) -> Path:
+def export(
+    folder: Path, scan: str, to: Path, *, copy: Copy = copy_file, also: Also | None = None, again: bool = False
+) -> Path:
     """Copy a scan's folder to `to`/ID, under another name until it is whole. Returns where it is.
 
-    `also` adds files of its own to the copy. Raises BadConfig for a scan or a drive that is not there, or a scan
-    that was exported there before; DiskFull and Stopped when the drive fills or vanishes on the way.
+    `also` adds files of its own to the copy; `again` replaces what was exported before, once the new one is whole.
+    Raises BadConfig for a scan or a drive that is not there, or a scan that was exported there before; DiskFull and
+    Stopped when the drive fills or vanishes on the way.
     """
     record = next((one for one in scans_of(folder) if one.id == scan), None)
     if record is None:
@@ -44,25 +47,40 @@ def export(folder: Path, scan: str, to: Path, *, copy: Copy = copy_file, also: A
     if not to.is_dir():
         raise BadConfig(str(to), "no such folder", "Mount the drive, or name another with --to")
     target, part = to / scan, to / f".{scan}.part"
-    if target.exists():
+    if target.exists() and not again:
         raise BadConfig(str(target), "it was exported before", "Delete it there, or name another with --to")
     try:
         _copy_all(folder / scan, part, copy)
         if also is not None:
             also(record, part)
             _sync(part)
-        part.replace(target)
-        _sync_names(to)
+        _take_place(part, target)
     except OSError as error:
         shutil.rmtree(part, ignore_errors=True)
-        if error.errno in {errno.ENOSPC, errno.EDQUOT}:
-            raise DiskFull(str(to), "the drive is full; nothing was exported", "Free some space on it") from error
-        if not (folder / scan).is_dir():
-            reason = "the scan made room for newer ones meanwhile; nothing was exported"
-            raise Stopped(scan, reason, "See sono scans list") from error
-        reason = f"the drive cannot be written ({(error.strerror or 'unknown').lower()}); nothing was exported"
-        raise Stopped(str(to), reason, "Check that it is still plugged in, then export again") from error
+        raise _said(error, folder / scan, to) from error
     return target
+
+
+def _said(error: OSError, scan: Path, to: Path) -> Stopped:
+    """The system's error in our words."""
+    if error.errno in {errno.ENOSPC, errno.EDQUOT}:
+        return DiskFull(str(to), "the drive is full; nothing was exported", "Free some space on it")
+    if not scan.is_dir():
+        reason = "the scan made room for newer ones meanwhile; nothing was exported"
+        return Stopped(scan.name, reason, "See sono scans list")
+    reason = f"the drive cannot be written ({(error.strerror or 'unknown').lower()}); nothing was exported"
+    return Stopped(str(to), reason, "Check that it is still plugged in, then export again")
+
+
+def _take_place(part: Path, target: Path) -> None:
+    """What is whole gets its name; what had it before goes last."""
+    before = target.with_name(f".{target.name}.before")
+    if target.exists():
+        shutil.rmtree(before, ignore_errors=True)
+        target.replace(before)
+    part.replace(target)
+    _sync_names(target.parent)
+    shutil.rmtree(before, ignore_errors=True)
 
 
 def _copy_all(source: Path, part: Path, copy: Copy) -> None:

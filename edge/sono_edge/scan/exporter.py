@@ -101,7 +101,7 @@ class Exporter:
 
     def _copied(self, scan: str) -> _Result:
         command = [sys.executable, "-m", "sono_models.command", "scans", "export", scan, "--to", self._folder]
-        command += ["--state", str(self._state), "--mounted", "--json"]
+        command += ["--state", str(self._state), "--again", "--mounted", "--json"]
         try:
             child = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True)  # noqa: S603
         except OSError as error:

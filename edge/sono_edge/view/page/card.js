@@ -5,6 +5,7 @@ import { Theme } from "./theme.js";
 
 const back = document.getElementById("back");
 back.textContent = words.back;
+back.href = `/?lang=${language}#card`;
 document.getElementById("note").textContent = words.note;
 document.getElementById("note").lang = language;
 back.lang = language;

@@ -5,7 +5,7 @@ import { ABSENT, driveLine, outcomeLine, saveButton } from "./drive.js";
 import { Held } from "./hands.js";
 import { press } from "./link.js";
 import { REASONS } from "./reasons.js";
-import { percentIn, reasonIn, say, states, when, words } from "./strings.js";
+import { language, percentIn, reasonIn, say, states, when, words } from "./strings.js";
 
 const IMPRESSIONS = [1, 2, 3, 4, 5];
 
@@ -156,7 +156,7 @@ function unsureOf(summary) {
 
 function scoreOf(summary) {
   const score = summary?.score ?? null;
-  const link = make("a", { class: "button", href: "/card" }, words.modelCard);
+  const link = make("a", { class: "button", href: `/card?lang=${language}` }, words.modelCard);
   if (score === null) return [make("p", {}, words.noScore), link];
   const share = percentIn(score.value);
   const within = score.lo === null ? share : say.within(share, Math.round(100 * score.lo), Math.round(100 * score.hi));

@@ -29,7 +29,7 @@ export class Letters {
   }
 
   up(part) {
-    if (this.#waiting?.part === part) this.#waiting.up = true;
+    if (this.#waiting !== null && this.#waiting.part === part) this.#waiting.up = true;
     else part?.up();
   }
 }
