@@ -18,7 +18,7 @@ from sono_edge.phantom.staged import ROUNDS, Mishap, Staged, staged
 from sono_edge.pipeline import Pipeline
 from sono_edge.practice import SCENARIOS, scenario_of
 from sono_edge.scan.clip import AFTER_S
-from sono_edge.scan.sight import AlertStep, KeepNow
+from sono_edge.scan.sight import AlertStep
 from sono_edge.scan.store import Store
 from sono_edge.scan.summary import System
 from sono_edge.scan.writer import Means, ScanWriter
@@ -30,7 +30,7 @@ from sono_models.command import main
 from sono_models.errors import BadConfig, BadSource
 from sono_models.reader import verified_reader
 from tests.support.bundles import BREAST, FPS, phantom
-from tests.support.scans import SPEC, screen, sight
+from tests.support.scans import kept_scan
 
 SLOW_FPS = 15.0
 """Half of what the demo plays: the law counts in seconds as well, and the test takes half as long."""
@@ -52,7 +52,8 @@ def pipeline() -> Pipeline:
 
 def played(scenario: str, seconds: float) -> list[tuple[Staged, State, int]]:
     """Frames with the law's state and how many alerts were raised so far."""
-    judge, raised, found = pipeline(), 0, []
+    judge, raised = pipeline(), 0
+    found: list[tuple[Staged, State, int]] = []
     for index, one in enumerate(staged(scenario, fps=SLOW_FPS)):
         if one.captured_s >= seconds:
             return found
@@ -155,19 +156,8 @@ def test_what_cannot_be_practised_is_one_line(
 # A kept scan
 
 
-def keep(folder: Path, captures_at_s: tuple[float, ...], seconds: float) -> Path:
-    """A scan with manual captures, each with its clip; its folder."""
-    store = Store(folder, 100)
-    with ScanWriter(Means(store, SPEC, System("breast 0.0.0"), 2.0), backlog=10_000) as writer:
-        for step in range(round(seconds * FPS)):
-            writer.offer(sight(step / FPS, picture=screen()))
-            if step / FPS in captures_at_s:
-                writer.order(KeepNow())
-    return folder / store.records()[0].id
-
-
 def test_a_kept_scan_plays_its_clips_in_order_at_their_times(tmp_path: Path) -> None:
-    folder = keep(tmp_path, (3.0, 4.0, 20.0), 24.0)
+    folder = kept_scan(tmp_path, (3.0, 4.0, 20.0), 24.0)
     with open_source(f"scan:{folder}") as source:
         frames = list(source.frames(threading.Event()))
     times = np.array([frame.captured_s for frame in frames])
@@ -184,11 +174,11 @@ def test_a_folder_without_a_scan_or_a_scan_without_a_clip_is_said(tmp_path: Path
     with pytest.raises(BadSource, match="there is no whole scan in this folder"):
         KeptScan(tmp_path / "nowhere")
     with pytest.raises(BadSource, match="it has no clip"):
-        KeptScan(keep(tmp_path, (), 1.0))
+        KeptScan(kept_scan(tmp_path, (), 1.0))
 
 
 def test_a_gap_between_clips_is_not_waited_for(tmp_path: Path) -> None:
-    folder = keep(tmp_path, (2.0, 60.0), 62.5)
+    folder = kept_scan(tmp_path, (2.0, 60.0), 62.5)
     now, waited = [100.0], []
 
     def wait(stop: threading.Event, seconds: float) -> bool:
