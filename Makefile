@@ -7,7 +7,7 @@ MODEL := models/bundles/breast
 DATA ?= ../shared/data
 RUNS ?= runs
 
-.PHONY: demo test test-train test-peers check bench arm train bundle bundle-lung protocols evidence schemas clean
+.PHONY: demo test test-train test-peers check bench latency arm train bundle bundle-lung protocols evidence schemas clean
 
 demo: .venv/installed
 	$(BIN)/sono demo
@@ -35,6 +35,11 @@ bench: .venv/installed
 	$(BIN)/sono bench frames
 	$(BIN)/sono bench live
 	$(BIN)/sono bench outbox
+
+# how old the overlay is on a real screen, and how soon a page opened mid-scan is right: chromium and chromium-driver
+# must be installed
+latency: .venv/installed
+	$(BIN)/python -m tests.support.screen_latency 20
 
 # the committed bundle on an emulated 64-bit ARM board, bit for bit; Debian's mmdebstrap and qemu-user-static must be
 # installed (.ci/run does that)

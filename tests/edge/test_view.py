@@ -332,6 +332,20 @@ def test_who_is_refused_is_one_line_in_the_log(caplog: pytest.LogCaptureFixture)
     assert said == ["view: a visitor was refused (locked)"]
 
 
+@pytest.mark.parametrize("path", ["/", "/live", "/held", "/clock", "/healthz", "/scan", "/scan/captures/a001.png"])
+@pytest.mark.parametrize("given", [{}, {"Authorization": "Bearer wrong"}, {"Cookie": "sono_view_8780=wrong"}])
+def test_whatever_shows_a_picture_is_locked(path: str, given: dict[str, str], caplog: pytest.LogCaptureFixture) -> None:
+    with View(port=0, token=TOKEN) as view:
+        view.show(replace(scene(picture=NOISE), saliency=Saliency(np.zeros((2, 2), np.float32), Placement(0, 0, 1, 1))))
+        answer = httpx.get(f"http://127.0.0.1:{port_of(view)}{path}", headers=given)
+    assert answer.status_code == 401
+    assert answer.headers["www-authenticate"] == "Bearer"
+    assert answer.headers["content-type"].startswith("text/plain")
+    assert len(answer.content) < 200
+    assert [line.levelname for line in caplog.records if "refused (locked)" in line.getMessage()] == ["WARNING"]
+    assert TOKEN not in caplog.text
+
+
 def test_the_language_stays_when_the_token_goes() -> None:
     with View(port=0, token=TOKEN) as view:
         assert httpx.get(f"{view.url}&lang=de").headers["location"] == "/?lang=de"

@@ -2,10 +2,15 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import cv2
 import numpy as np
 
-from sono_edge.scan.sight import Sight
+from sono_edge.scan.sight import KeepNow, Sight
+from sono_edge.scan.store import Store
+from sono_edge.scan.summary import System
+from sono_edge.scan.writer import Means, ScanWriter
 from sono_edge.scene import State
 from sono_models.inputs import Box, Grey, InputSpec
 from sono_models.reader import Reading
@@ -43,3 +48,14 @@ def sight(
     saliency[1, 3:5, 3:5] = attention
     reading = Reading(0.1, attention, Box(0.4, 0.4, 0.6, 0.6), saliency)
     return Sight(captured_s, state, reason, quality, attention, track, reading.box if track else None, shown, reading)
+
+
+def kept_scan(folder: Path, captures_at_s: tuple[float, ...] = (2.0,), seconds: float = 4.5) -> Path:
+    """A scan at 30 fps with manual captures, each with its clip; its folder under `folder`."""
+    store = Store(folder, 100)
+    with ScanWriter(Means(store, SPEC, System("breast 0.0.0"), 2.0), backlog=10_000) as writer:
+        for step in range(round(seconds * 30)):
+            writer.offer(sight(step / 30, picture=screen()))
+            if step / 30 in captures_at_s:
+                writer.order(KeepNow())
+    return folder / store.records()[0].id

@@ -35,6 +35,8 @@ LEAST_SHARE = 0.06
 LEAST_SIDE = 0.15
 CELL_PX, LOOK_PX = 8, 480
 """A cell's side, in a picture of which every n-th point is taken so that no side is longer than LOOK_PX."""
+CELL_DENSE = 0.8
+"""The share of lit points in a cell of tissue; more than DENSE, since text on a lit panel reaches that."""
 MOVED_SHARE = 0.03
 """Of the region's cells: more that came or went, and the region is found anew."""
 BORDER_SHARE = 0.035
@@ -88,6 +90,8 @@ def follow(before: Region | None, picture: Grey) -> Region | None:
     gone = cv2.subtract(before.cells, cells)
     if not cv2.countNonZero(gone):
         return before
+    # With the cells at the region's edge beside it, which were never tissue as a whole.
+    gone = cv2.bitwise_and(cv2.dilate(gone, np.ones((3, 3), np.uint8)), cv2.absdiff(cells, np.ones_like(cells)))
     height, width = picture.shape
     away = cv2.resize(gone * np.uint8(255), (width, height), interpolation=cv2.INTER_NEAREST)
     return replace(before, mask=np.asarray(cv2.subtract(before.mask, away), np.uint8))
@@ -108,7 +112,7 @@ def _cells(picture: Grey) -> Grey:
     small = np.ascontiguousarray(picture[:: max(2, step), :: max(2, step)])
     rows, columns = (max(1, side // CELL_PX) for side in small.shape)
     share = cv2.resize(_textured(small), (columns, rows), interpolation=cv2.INTER_AREA)
-    dense = cv2.threshold(share, 255 * DENSE, 1, cv2.THRESH_BINARY)[1]
+    dense = cv2.threshold(share, 255 * CELL_DENSE, 1, cv2.THRESH_BINARY)[1]
     ringed = cv2.copyMakeBorder(dense, 1, 1, 1, 1, cv2.BORDER_CONSTANT, value=0)
     cv2.floodFill(ringed, np.zeros((rows + 4, columns + 4), np.uint8), (0, 0), (2,))
     body = np.asarray(cv2.threshold(cv2.absdiff(ringed, np.full_like(ringed, 2)), 0, 1, cv2.THRESH_BINARY)[1], np.uint8)
