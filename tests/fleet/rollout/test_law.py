@@ -237,6 +237,8 @@ def brought_to(where: str) -> Fleet:
         case "going-back" | "done":
             fleet.until(where)
             fleet.join(5, "late")
+        case _:
+            pass
     return fleet
 
 
