@@ -168,12 +168,11 @@ class _Simulation:
 
     async def _roll_out(self, name: str, release: Release, ends: set[State]) -> Record:
         wanted = self._wanted
-        waves = tuple(
-            Wave(f"{share:g}%", share, soak_s=wanted.soak_s, deadline_s=wanted.deadline_s) for share in wanted.waves
-        )
+        deadline_s = GOOD_DEADLINE_S if release is GOOD else wanted.deadline_s
+        waves = tuple(Wave(f"{share:g}%", share, soak_s=wanted.soak_s, deadline_s=deadline_s) for share in wanted.waves)
         # silence is judged slowly: a simulated health comes every 30 s, on a machine that is shared
         plan = Plan(
-            name, target_of(release), waves, Scope(sites=(SITE,)), by="simulate", silence_s=180.0, back_s=BACK_S
+            name, target_of(release), waves, Scope(sites=(SITE,)), by="simulate", silence_s=180.0, back_s=wanted.back_s
         )
         desk.create(self._records, plan, datetime.now(UTC))
         desk.say(self._records, name, "approve", datetime.now(UTC), by="simulate")
