@@ -53,6 +53,8 @@ class Wanted:
     """Of the bad model; the good one has time."""
     back_s: float = 30.0
     """So long a roll-back may take before what is missing is named."""
+    spread_s: float = 8.0
+    """The boards of a wave begin spread over so long."""
     longest_s: float = 600.0
     tell: Callable[[str], None] = lambda _words: None
 
@@ -171,8 +173,16 @@ class _Simulation:
         deadline_s = GOOD_DEADLINE_S if release is GOOD else wanted.deadline_s
         waves = tuple(Wave(f"{share:g}%", share, soak_s=wanted.soak_s, deadline_s=deadline_s) for share in wanted.waves)
         # silence is judged slowly: a simulated health comes every 30 s, on a machine that is shared
+        target, scope = target_of(release), Scope(sites=(SITE,))
         plan = Plan(
-            name, target_of(release), waves, Scope(sites=(SITE,)), by="simulate", silence_s=180.0, back_s=wanted.back_s
+            name,
+            target,
+            waves,
+            scope,
+            by="simulate",
+            silence_s=180.0,
+            back_s=wanted.back_s,
+            spread_s=wanted.spread_s,
         )
         desk.create(self._records, plan, datetime.now(UTC))
         desk.say(self._records, name, "approve", datetime.now(UTC), by="simulate")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator
+from dataclasses import replace
 
 import pytest
 from typer.testing import CliRunner
@@ -11,7 +12,7 @@ from typer.testing import CliRunner
 from sono_edge.embedded import EmbeddedBroker
 from sono_fleet.commands import app
 from sono_fleet.simulate.device import Fault
-from sono_fleet.simulate.run import Result, Wanted, simulate
+from sono_fleet.simulate.run import Wanted, simulate
 from sono_models.errors import BadConfig
 
 
@@ -21,15 +22,16 @@ def broker(tmp_path_factory: pytest.TempPathFactory) -> Iterator[EmbeddedBroker]
         yield running
 
 
-def run(broker: EmbeddedBroker, fault: Fault, devices: int = 50, **values: float) -> Result:
+def small(broker: EmbeddedBroker, fault: Fault, devices: int) -> Wanted:
     where = (broker.host, broker.port)
-    wanted = Wanted(devices, where, fault, alerts_per_s=5, engines=2, waves=(4, 50, 100), soak_s=0.5, **values)  # type: ignore[arg-type]
-    return simulate(wanted)
+    waves = (4.0, 50.0, 100.0)
+    rest = Wanted(devices, where, fault, alerts_per_s=5.0, engines=2, waves=waves)
+    return replace(rest, soak_s=0.5, spread_s=1.0, longest_s=250.0)
 
 
 @pytest.mark.timeout(300)
 def test_a_bad_model_stops_in_its_first_wave_and_everyone_comes_back(broker: EmbeddedBroker) -> None:
-    result = run(broker, "shift", longest_s=250)
+    result = simulate(small(broker, "shift", 50))
     assert result.good_share == 1.0
     assert result.waves == 3
     assert 1 <= result.bad_model_devices <= 2
@@ -42,7 +44,7 @@ def test_a_bad_model_stops_in_its_first_wave_and_everyone_comes_back(broker: Emb
 @pytest.mark.timeout(300)
 def test_a_model_that_takes_the_board_with_it_is_stopped_by_its_silence(broker: EmbeddedBroker) -> None:
     """It cannot come back, so it is named."""
-    result = run(broker, "silent", devices=10, deadline_s=5, back_s=3, longest_s=250)
+    result = simulate(replace(small(broker, "silent", 10), deadline_s=5.0, back_s=3.0))
     assert (result.bad_model_devices, result.back, result.lost) == (1, 0, 0)
     assert "1 failed (1 silent)" in result.why
     assert "not back: sim/d0000" in result.why
@@ -50,15 +52,17 @@ def test_a_model_that_takes_the_board_with_it_is_stopped_by_its_silence(broker: 
 
 @pytest.mark.peer
 @pytest.mark.timeout(300)
-def test_the_command_on_mosquitto() -> None:
-    arguments = ["simulate", "--devices", "60", "--fault", "crash", "--soak", "0.5", "--longest", "250", "--json"]
+def test_a_thousand_boards_on_mosquitto() -> None:
+    arguments = ["simulate", "--devices", "1000", "--longest", "280", "--json"]
     done = CliRunner().invoke(app, arguments)
     assert done.exit_code == 0, done.output
     result = json.loads(done.output.splitlines()[-1])
     wanted = "devices waves bad_model_share rollback_s_max reports_per_s commit_p99_ms lost kb_per_device"
     assert set(wanted.split()) <= set(result)
-    assert (result["devices"], result["waves"], result["lost"]) == (60, 4, 0)
-    assert result["bad_model_devices"] == 1
+    assert (result["devices"], result["waves"], result["lost"], result["good_share"]) == (1000, 4, 0, 1.0)
+    assert 0 < result["bad_model_share"] <= 0.01
+    assert result["back"] == result["bad_model_devices"]
+    assert result["rollback_s_max"] <= 30
 
 
 def test_what_cannot_be_simulated_is_refused() -> None:
