@@ -15,7 +15,7 @@ from sono_fleet.rollout.course import HOLDS, Course, Device, Key, State
 from sono_fleet.rollout.plan import Plan, Target
 from sono_fleet.tables import device_tags, devices, releases, sites
 
-SAID = ("site", "device", "online", "seen_at", "bundle", "bundle_sha256", "profile", "bundle_at")
+SAID = ("site", "device", "online", "stopped", "seen_at", "bundle", "bundle_sha256", "profile", "bundle_at")
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,6 +59,7 @@ def seen(connection: sa.Connection) -> dict[Key, Device]:
             runs_at=_moment(row["bundle_at"]),
             seen_at=_moment(row["seen_at"]),
             online=bool(row["online"]),
+            stopped=bool(row["stopped"]),
             tags=frozenset(tags.get(key, ())),
             hours=hours.get(row["site"]),
         )
