@@ -27,7 +27,7 @@ log = logging.getLogger(__name__)
 CLIENT_ID = "sono-fleet-ingest"
 SUBSCRIBED = tuple(f"sono/v1/+/+/{topic}" for topic in ("alert", "update", "state", "health"))
 BYTES_MOST = 64 * 1024
-BATCH = 200
+BATCH = 500
 STEP_S = 0.1
 ACKS_UNDER_WAY = 500
 RETRY_S = 1.0
@@ -219,11 +219,13 @@ def read_message(message: Message) -> Delivered | Report:
 def _said(data: messages.DeviceState | messages.Health) -> dict[str, Any]:
     """What a state or a health says that has a column of its own. A bundle that is not named changes nothing."""
     online = data.online if isinstance(data, messages.DeviceState) else True
+    stopped = isinstance(data, messages.DeviceState) and not online and data.reason == "stopped"
     runs = data if isinstance(data, messages.DeviceState) else data.vitals
     if not online or runs is None or not runs.bundle_sha256:
-        return {"online": online}
+        return {"online": online, "stopped": stopped}
     return {
         "online": online,
+        "stopped": stopped,
         "bundle": runs.bundle[:160],
         "bundle_sha256": runs.bundle_sha256[:64],
         "profile": runs.profile[:200],

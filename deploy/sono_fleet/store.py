@@ -201,7 +201,8 @@ def _ends(connection: sa.Connection, lines: Sequence[Line]) -> dict[Line, int]:
     of = sa.tuple_(*(progress.c[name] for name in LINE))
     mine = of.in_([(line.site, line.device, line.epoch) for line in lines])
     query = sa.select(*(progress.c[name] for name in LINE), progress.c.contiguous).where(mine).with_for_update()
-    return {Line(row.site, row.device, row.epoch): int(row.contiguous) for row in connection.execute(query)}
+    rows = connection.execute(query)
+    return {Line(row.site, row.device, row.epoch): int(row.contiguous) for row in rows}
 
 
 def _may_go_on(connection: sa.Connection, ends: Mapping[Line, int]) -> list[Line]:

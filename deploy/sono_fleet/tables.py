@@ -61,6 +61,7 @@ devices = sa.Table(
     sa.Column("health", sa.Text),
     sa.Column("health_at", sa.String(32)),
     sa.Column("online", sa.Boolean),
+    sa.Column("stopped", sa.Boolean),
     sa.Column("seen_at", sa.String(32)),
     sa.Column("bundle", sa.String(160)),
     sa.Column("bundle_sha256", sa.String(64)),

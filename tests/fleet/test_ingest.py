@@ -49,10 +49,10 @@ def test_state_and_health_are_read() -> None:
         "state", messages.DeviceState(online=True, reason="x"), source="/sono/demo/b", event_id="x", at=AT
     )
     assert read_message(message("sono/v1/demo/b/state", state)) == Report(
-        "demo", "b", "state", state.decode(), {"online": True}
+        "demo", "b", "state", state.decode(), {"online": True, "stopped": False}
     )
     health = messages.encode("health", messages.Health(0, some_vitals()), source="/sono/demo/b", event_id="x", at=AT)
-    runs = {"online": True, "bundle": "breast-0.1.0", "bundle_sha256": "1" * 64, "profile": ""}
+    runs = {"online": True, "stopped": False, "bundle": "breast-0.1.0", "bundle_sha256": "1" * 64, "profile": ""}
     read = read_message(message("sono/v1/demo/b/health", health))
     assert read == Report("demo", "b", "health", health.decode(), runs)
 

@@ -1,4 +1,4 @@
-"""One update from end to end, every part real: signed, published, ordered, fetched, tried, found good; a bad one too."""
+"""An update from end to end, every part real: signed, published, ordered, fetched, tried, found good; a bad one too."""
 
 from __future__ import annotations
 

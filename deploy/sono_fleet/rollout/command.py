@@ -38,6 +38,7 @@ def create(
     sample: Annotated[int, typer.Option(min=0, help="So many have to be good.")] = 1,
     max_failures: Annotated[int, typer.Option(min=0, help="So many are borne.")] = 0,
     silence: Annotated[str, typer.Option(help="Not heard of for so long: away.")] = "15m",
+    quiet: Annotated[str, typer.Option(help="A good one not heard of for so long in the soak: failed.")] = "12h",
     spread: Annotated[str, typer.Option(help="A wave begins spread over so long.")] = "0s",
     patience: Annotated[str, typer.Option(help="A wave that does not pass for so long is paused.")] = "14d",
     four_eyes: Annotated[bool, typer.Option(help="Who makes it may not approve it.")] = False,
@@ -67,6 +68,7 @@ def create(
                 by=by or me(),
                 four_eyes=four_eyes,
                 silence_s=words.seconds(silence),
+                quiet_s=words.seconds(quiet),
                 spread_s=words.seconds(spread),
                 patience_s=words.seconds(patience),
             )

@@ -64,6 +64,8 @@ class Device:
     """When it said so."""
     seen_at: datetime | None
     online: bool
+    stopped: bool = False
+    """It said goodbye: it was switched off, not lost."""
     tags: frozenset[str] = frozenset()
     hours: Hours | None = None
     held: str = ""

@@ -15,7 +15,7 @@ from sono_fleet.rollout.course import HOLDS, Course, Device, Key, State
 from sono_fleet.rollout.plan import Plan, Target
 from sono_fleet.tables import device_tags, devices, releases, sites
 
-SAID = ("site", "device", "online", "seen_at", "bundle", "bundle_sha256", "profile", "bundle_at")
+SAID = ("site", "device", "online", "stopped", "seen_at", "bundle", "bundle_sha256", "profile", "bundle_at")
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,18 +48,22 @@ def seen(connection: sa.Connection) -> dict[Key, Device]:
         tags.setdefault((site, device), set()).add(tag)
     hours = {row.site: windows.parsed(row.timezone, msgspec.json.decode(row.windows)) for row in _sites(connection)}
     rows = connection.execute(sa.select(*(devices.c[name] for name in SAID))).mappings()
-    return {
-        (row["site"], row["device"]): Device(
-            runs=targets.of(row["bundle_sha256"] or "", row["profile"] or ""),
-            sha256=row["bundle_sha256"] or "",
+    met: dict[str, str] = {}  # of ten thousand devices: the same words once
+    found: dict[Key, Device] = {}
+    for row in rows:
+        key = (met.setdefault(row["site"], row["site"]), row["device"])
+        sha256 = row["bundle_sha256"] or ""
+        found[key] = Device(
+            runs=targets.of(sha256, row["profile"] or ""),
+            sha256=met.setdefault(sha256, sha256),
             runs_at=_moment(row["bundle_at"]),
             seen_at=_moment(row["seen_at"]),
             online=bool(row["online"]),
-            tags=frozenset(tags.get((row["site"], row["device"]), ())),
+            stopped=bool(row["stopped"]),
+            tags=frozenset(tags.get(key, ())),
             hours=hours.get(row["site"]),
         )
-        for row in rows
-    }
+    return found
 
 
 def held_for(

@@ -176,10 +176,12 @@ def _is_silent(plan: Plan, course: Course, key: Key, member: Member, at: Moment)
     if member.pending:
         return at.now > member.deadline
     device = at.fleet.get(key)
+    if course.state is not State.RUNNING or (device is not None and device.stopped):
+        return False
     last = member.settled_at or at.now
     if device is not None and device.seen_at is not None:
         last = max(last, device.seen_at)
-    return member.wave == course.wave and at.now - last > timedelta(seconds=plan.silence_s)
+    return member.wave == course.wave and at.now - last > timedelta(seconds=plan.quiet_s)
 
 
 def _go_back(plan: Plan, course: Course, at: Moment) -> Step:

@@ -119,7 +119,9 @@ class Plan(msgspec.Struct, frozen=True):
     spread_s: Seconds = 0.0
     """Devices of a wave begin spread over so long, so that they do not fetch all at once."""
     silence_s: Seconds = 15 * 60.0
-    """A device not heard of for so long is away: it gets no order, and while its wave soaks it has failed."""
+    """A device not heard of for so long is away: it gets no order."""
+    quiet_s: Seconds = 12 * HOUR_S
+    """A good device that is not heard of for so long while its wave soaks has failed, unless it said goodbye."""
     patience_s: Seconds = 14 * DAY_S
     """A wave that has not passed after so long is paused for a person to look at."""
     back_s: Seconds = HOUR_S

@@ -17,6 +17,7 @@ def simulate(
     alerts: Annotated[float, typer.Option(min=0, help="Alerts a second of the whole fleet, all the while.")] = 100.0,
     engines: Annotated[int, typer.Option(min=1, max=8, help="Engines side by side.")] = 1,
     soak: Annotated[float, typer.Option(min=0, help="Seconds that a wave soaks.")] = 2.0,
+    spread: Annotated[float, typer.Option(min=0, help="Seconds over which the boards of a wave begin.")] = 8.0,
     deadline: Annotated[float, typer.Option(min=1, help="Seconds after which a silent board has failed.")] = 60.0,
     longest: Annotated[float, typer.Option(min=1, help="Seconds after which it is given up.")] = 600.0,
     as_json: Annotated[bool, typer.Option("--json", help="One JSON object at the end.")] = False,
@@ -32,7 +33,16 @@ def simulate(
     where = host_and_port(broker) if broker else None
     said = _quiet if as_json else print
     wanted = Wanted(
-        devices, where, how, alerts, engines, soak_s=soak, deadline_s=deadline, longest_s=longest, tell=said
+        devices,
+        where,
+        how,
+        alerts,
+        engines,
+        soak_s=soak,
+        spread_s=spread,
+        deadline_s=deadline,
+        longest_s=longest,
+        tell=said,
     )
     result = go(wanted)
     if as_json:

@@ -22,7 +22,7 @@ listener {port} 127.0.0.1
 allow_anonymous true
 persistence false
 max_queued_messages 100000
-max_inflight_messages 100
+max_inflight_messages 2000
 user {user}
 """
 

@@ -84,9 +84,8 @@ def test_a_log_that_was_written_anew_is_found_by_a_head_that_was_noted(path: Pat
 
 
 def test_a_decision_that_is_not_written_leaves_no_entry(path: Path) -> None:
-    with Database(f"sqlite:///{path}") as database, pytest.raises(RuntimeError), database.writing() as connection:
-        append(connection, [Entry("me", "test", "r1", {})], AT)
-        raise RuntimeError
+    with Database(f"sqlite:///{path}") as database, pytest.raises(RuntimeError):
+        fails_after_its_entry(database)
     assert checked(path).entries == 10
 
 

@@ -134,13 +134,29 @@ def test_silence_fails() -> None:
 
 
 def test_a_device_that_falls_silent_while_its_wave_soaks_has_failed() -> None:
-    fleet = approved(a_plan(1, 100, soak_s=5000), count=100)
+    plan = msgspec.structs.replace(a_plan(1, 100, soak_s=5000), quiet_s=1000)
+    fleet = approved(plan, count=100)
     while fleet.course.settled_at is None:
         fleet.tick()
     (key,) = fleet.course.members
     fleet.away.add(key)
     fleet.until("going-back")
     assert "silent" in fleet.course.reason
+
+
+def test_a_device_that_is_switched_off_for_the_night_has_not_failed() -> None:
+    plan = msgspec.structs.replace(a_plan(1, 100, soak_s=5000), quiet_s=1000)
+    fleet = approved(plan, count=100)
+    while fleet.course.settled_at is None:
+        fleet.tick()
+    (key,) = fleet.course.members
+    fleet.away.add(key)
+    fleet.devices[key] = replace(fleet.devices[key], online=False, stopped=True)
+    fleet.until("done", ticks=1500)
+    fleet.away |= set(fleet.devices)
+    for _ in range(100):
+        fleet.tick(500)
+    assert fleet.course.state is State.DONE
 
 
 def test_the_figures_of_one_device_are_enough() -> None:
@@ -237,6 +253,8 @@ def brought_to(where: str) -> Fleet:
         case "going-back" | "done":
             fleet.until(where)
             fleet.join(5, "late")
+        case _:
+            pass
     return fleet
 
 

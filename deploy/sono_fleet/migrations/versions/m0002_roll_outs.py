@@ -12,6 +12,7 @@ down_revision = "0001"
 def upgrade() -> None:
     for name, kind in (
         ("online", sa.Boolean()),
+        ("stopped", sa.Boolean()),
         ("seen_at", sa.String(32)),
         ("bundle", sa.String(160)),
         ("bundle_sha256", sa.String(64)),
