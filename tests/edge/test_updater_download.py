@@ -359,6 +359,17 @@ def test_what_the_fleet_took_back_is_not_fetched(device: Device, server: UpdateS
     assert server.asked == {}
 
 
+def test_what_the_fleet_takes_back_is_not_tried_any_more(device: Device) -> None:
+    device.order(V1, "1.0.0")
+    assert device.update() is Outcome.STAGED
+    device.order(V1, "1.0.0", serial=2, rollout="another", cancelled=True)
+    refused(device, Code.CANCELLED)
+    assert device.staged == V1
+    device.order(V1, "1.0.0", serial=3, cancelled=True)
+    refused(device, Code.CANCELLED)
+    assert device.staged is None
+
+
 def test_a_signed_order_that_was_overtaken_is_not_played_again(device: Device) -> None:
     device.order(V1, "1.0.0", serial=5)
     assert device.update() is Outcome.STAGED

@@ -122,6 +122,8 @@ class Update:
     def _follow(self, order: Order, trust: Trust | None, found: Found | None) -> Outcome:
         here, path = self._here, order.target
         # 2. may it be followed at all, and now?
+        if order.cancelled:
+            self._withdraw(order)
         failed = self._staging.refused(order.name, order.version)
         current = self._staging.current()
         if current is not None and current.sha256 == order.sha256 and not order.cancelled:
@@ -147,6 +149,12 @@ class Update:
         # 6. over to the agent
         self._stage(order, file)
         return Outcome.STAGED
+
+    def _withdraw(self, order: Order) -> None:
+        """What this roll-out brought and the agent has not taken yet goes; what judges already stays."""
+        waits = self._staging.staged()
+        if waits is not None and waits.rollout == order.rollout:
+            self._staging.unstage(waits)
 
     def _is_here(self, order: Order, current: Slot) -> Outcome:
         """The bundle that is ordered judges already: there is nothing to fetch, and the fleet is told."""

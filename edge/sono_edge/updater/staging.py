@@ -15,6 +15,14 @@ class StagingArea(Protocol):
         """What judges frames now; None: no update was ever taken."""
         ...
 
+    def staged(self) -> Staged | None:
+        """What waits, or is being tried; None: nothing."""
+        ...
+
+    def unstage(self, order: Staged) -> None:
+        """It is not to be tried any more; nothing where another waits."""
+        ...
+
     def stage(self, bundle: Path, order: Staged) -> None:
         """Take a copy. Whole or not at all. Raises Refused for what may not run here."""
         ...
