@@ -366,7 +366,9 @@ def test_what_the_fleet_takes_back_is_not_tried_any_more(device: Device) -> None
     refused(device, Code.CANCELLED)
     assert device.staged == V1
     device.order(V1, "1.0.0", serial=3, cancelled=True)
-    refused(device, Code.CANCELLED)
+    with pytest.raises(UpdateRefused) as caught:
+        device.update()
+    assert caught.value.code is Code.CANCELLED
     assert device.staged is None
 
 
