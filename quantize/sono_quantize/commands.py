@@ -153,10 +153,10 @@ def pack(
         list[str] | None,
         typer.Option("--bound", help="FILE.KEY>=LIMIT or <=: a figure of the evidence this release must meet."),
     ] = None,
+    *,
     law: Annotated[
         Path | None, typer.Option("--law", help="The alert law that `sono bench alerts --choose` wrote.")
     ] = None,
-    *,
     as_json: JsonOption = False,
 ) -> None:
     """Freeze calibration and threshold on the dev split and write the bundle; or pack one again under --version."""

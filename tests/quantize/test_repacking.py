@@ -41,9 +41,7 @@ def test_evidence_takes_the_place_of_its_name_and_the_card_is_the_one_given(orde
     (tmp_path / "alerts.json").write_text('{"gated_alerts": 0}', "utf-8")
     (tmp_path / "card.md").write_text("# another card\n", "utf-8")
     bounds = ("alerts.gated_alerts<=0",)
-    made = repack_bundle(
-        replace(order, card=tmp_path / "card.md", evidence=[tmp_path / "alerts.json"], bounds=bounds)
-    )
+    made = repack_bundle(replace(order, card=tmp_path / "card.md", evidence=[tmp_path / "alerts.json"], bounds=bounds))
     assert made.content("card.md") == b"# another card\n"
     assert json.loads(made.content("evidence/alerts.json")) == {"gated_alerts": 0}
     assert made.manifest.envelope[-1].metric == "alerts.gated_alerts"
@@ -54,7 +52,7 @@ def test_a_bound_that_the_bundle_had_to_meet_it_must_meet_again(order: Order, tm
     worse = json.loads(bundle.read(BREAST).content("evidence/busi-heldout.json"))
     worse["decision_agreement"] = 0.5
     (tmp_path / "busi-heldout.json").write_text(json.dumps(worse), "utf-8")
-    with pytest.raises(Refused, match="busi-heldout.decision_agreement: is 0.5000, this release needs"):
+    with pytest.raises(Refused, match=r"busi-heldout\.decision_agreement: is 0\.5000, this release needs"):
         repack_bundle(replace(order, evidence=[tmp_path / "busi-heldout.json"]))
     assert not order.out.exists()
 

@@ -207,10 +207,11 @@ def gated_time(timelines: Sequence[Timeline]) -> dict[str, Any]:
 def per_frame(timelines: Sequence[Timeline], sensitivity: float) -> tuple[float, int] | None:
     """A threshold on single frames that finds as many lesions, and its false activations; None for no such one.
 
-    The gates stay; what goes is the evidence over time. An activation is a run of frames at or above the threshold.
+    The gates and "can't say" stay; what goes is the evidence over time. An activation is a run of frames at or above
+    the threshold.
     """
     best = [
-        np.max(one.score[one.visible & one.passing & overlap(one.box, one.truth)], initial=-1.0)
+        np.max(one.score[one.visible & one.telling & overlap(one.box, one.truth)], initial=-1.0)
         for one in timelines
         if one.kind == "lesion" and one.visible.any()
     ]
@@ -222,7 +223,7 @@ def per_frame(timelines: Sequence[Timeline], sensitivity: float) -> tuple[float,
 
 
 def _activations(timeline: Timeline, threshold: float) -> int:
-    on = timeline.passing & (timeline.score >= threshold)
+    on = timeline.telling & (timeline.score >= threshold)
     return int(on[:1].sum()) + int((on[1:] & ~on[:-1]).sum())
 
 

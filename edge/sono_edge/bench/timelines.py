@@ -67,6 +67,11 @@ class Timeline:
         """Frames that the pipeline let through."""
         return np.asarray((self.gate == _PASS) & ~self.frozen)
 
+    @property
+    def telling(self) -> Flags:
+        """Frames that passed and whose evidence is not thin."""
+        return np.asarray(self.passing & ~self.thin)
+
     def observations(self) -> list[Observation]:
         """What the law was given."""
         columns = (self.captured_s, self.score, self.box, self.gate, self.thin, self.fresh, self.frozen)

@@ -175,6 +175,29 @@ def alerts(
     raise typer.Exit(1 if result["gated_alerts"] else 0)
 
 
+@app.command()
+def clips(
+    table: Annotated[Path, typer.Option("--table", help="A table of real clips, with clip,label,patient[,probe].")],
+    groups: Annotated[Path | None, typer.Option("--groups", help="Only these patients, one a line.")] = None,
+    bundle: BundleOption = None,
+    runtime: RuntimeOption = "onnx",
+    *,
+    as_json: JsonOption = False,
+) -> None:
+    """Real clips, of this bundle's organ or another's, as video: alerts, gated frames, and each clip's class."""
+    import sys
+
+    from sono_edge.bench.real_clips import read_clips, run
+    from sono_models.bundle import default_path, read
+    from sono_models.options import read_groups
+
+    found = read_clips(table, read_groups(groups) if groups else None)
+    hidden = not sys.stderr.isatty()
+    with typer.progressbar(length=len(found), label="clips", file=sys.stderr, hidden=hidden) as bar:
+        result = run(read(bundle or default_path()), runtime, found, told=bar.update)
+    _print(result, as_json=as_json)
+
+
 def _print(result: dict[str, Any], *, as_json: bool) -> None:
     if as_json:
         print(json.dumps(result))
