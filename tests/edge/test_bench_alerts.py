@@ -18,6 +18,7 @@ from sono_edge.bench.alerts import as_still, plan, report, stills
 from sono_edge.bench.alerts_command import Order, run
 from sono_edge.bench.scenarios import CAUSES, Cause, Played, lesion_free, lesion_free_scan, lesion_sweep, trimmed
 from sono_edge.bench.timelines import GATES, Kind, Timeline, judge, load, overlap, save
+from sono_edge.decide import Memory, step
 from sono_edge.gates import Gate
 from sono_edge.sweep import Still
 from sono_models.bundle import read
@@ -158,6 +159,28 @@ def test_an_alert_beside_the_lesion_finds_nothing_and_is_false() -> None:
     assert found.sensitivity(found.everyone()) == 0.0
     assert found.false_tracks_beside_lesions() == 1
     assert np.isnan(found.alert_ms(found.everyone(), 50))
+
+
+def test_a_law_is_walked_only_where_it_matters_and_says_the_same() -> None:
+    rng = np.random.default_rng(5)
+    laws = [LAW, msgspec.structs.replace(LAW, m=3, n=4, cooldown_s=1.0, clear_s=0.1, shown_s=0.2, per_minute=2)]
+    for number in range(40):
+        calm = np.repeat(rng.uniform(0.3, 0.6, 12), 50)
+        scores = np.clip(calm + rng.normal(0, 0.15, 600), 0, 1).tolist()
+        frozen = int(rng.integers(0, 500))
+        gates = [(frozen + 60, frozen + 90, Gate.DOPPLER)]
+        timeline = made(scores, gates=gates, box=HERE if number % 2 else THERE)
+        timeline.fresh[frozen : frozen + 30] = False
+        timeline.thin[rng.random(600) < 0.2] = True
+        seen = timeline.observations()
+        for law in laws:
+            memory, raised, shown = Memory(), [], []
+            for index, one in enumerate(seen):
+                memory, decision = step(law, memory, one)
+                shown.append(memory.track.number if memory.track else 0)
+                raised += [index] * any(event.kind == "raised" for event in decision.events)
+            quick = judge(law, timeline, seen)
+            assert (list(quick.raised), quick.track.tolist()) == (raised, shown)
 
 
 def test_flicker_counts_what_follows_the_first_coming_on() -> None:
@@ -314,6 +337,7 @@ def test_the_command_measures_and_measures_again_from_what_it_saw(table: Path, t
         "workers": 1,
         "out": tmp_path / "clips",
         "observations": tmp_path / "seen.npz",
+        "outcomes": tmp_path / "outcomes.csv",
         "again": None,
         "law": None,
         "choose": None,

@@ -203,7 +203,7 @@ def test_seen_never_ends_an_alert_nor_raises_another(stream: list[Observation], 
 def test_no_place_is_raised_again_before_it_has_rested(stream: list[Observation]) -> None:
     _, _, events = play(stream, fps=10.0)
     for event in events:
-        earlier = [one for one in events if one.kind == "cleared" and 0 <= event.captured_s - one.captured_s]
+        earlier = [one for one in events if one.kind == "cleared" and event.captured_s - one.captured_s >= 0]
         for one in earlier if event.kind == "raised" else []:
             rested = event.captured_s - one.captured_s >= LAW.cooldown_s
             assert rested or not same_place(one.track.box, event.track.box, LAW)

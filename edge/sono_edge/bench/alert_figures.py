@@ -10,7 +10,8 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -18,6 +19,7 @@ from numpy.typing import NDArray
 
 from sono_edge.bench.scenarios import FPS
 from sono_edge.bench.timelines import GATES, Flags, Shown, Timeline, overlap
+from sono_models.atomic import writing
 from sono_models.resampling import Index, interval
 
 
@@ -140,6 +142,21 @@ class Outcomes:
 
     def false_tracks_beside_lesions(self) -> int:
         return int(self._lesions("false_tracks", self.everyone()).sum())
+
+
+def write_outcomes(path: Path, outcomes: Sequence[Outcome]) -> None:
+    """What came of each sweep and scan as CSV, a line each: the figures and their intervals follow from it alone."""
+    names = [field.name for field in fields(Outcome)]
+    with writing(path) as file:
+        file.write(",".join(names) + "\n")
+        for one in outcomes:
+            file.write(",".join(_cell(getattr(one, name)) for name in names) + "\n")
+
+
+def _cell(value: object) -> str:
+    if isinstance(value, float):
+        return "" if np.isnan(value) else f"{value:.6f}".rstrip("0").rstrip(".")
+    return str(int(value)) if isinstance(value, bool | int) else str(value)
 
 
 def figures(outcomes: Outcomes) -> dict[str, Any]:

@@ -11,7 +11,7 @@ from typing import Any
 
 import msgspec
 
-from sono_edge.bench.alert_figures import Outcomes, outcome
+from sono_edge.bench.alert_figures import Outcome, Outcomes, outcome
 from sono_edge.bench.timelines import Timeline, judge
 from sono_models.law import AlertLaw
 
@@ -37,6 +37,11 @@ def under_each(laws: Sequence[AlertLaw], timelines: Sequence[Timeline]) -> list[
         seen = timeline.observations()
         rows.append([outcome(timeline, judge(law, timeline, seen)) for law in laws])
     return [Outcomes([row[index] for row in rows]) for index in range(len(laws))]
+
+
+def outcomes(law: AlertLaw, timelines: Sequence[Timeline]) -> list[Outcome]:
+    """What one law makes of each timeline."""
+    return [outcome(timeline, judge(law, timeline, timeline.observations())) for timeline in timelines]
 
 
 def at_level(law: AlertLaw, t_hi: float) -> AlertLaw:

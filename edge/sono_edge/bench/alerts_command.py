@@ -12,6 +12,7 @@ import msgspec
 import typer
 
 from sono_edge.bench import alert_laws, timelines
+from sono_edge.bench.alert_figures import write_outcomes
 from sono_edge.bench.alerts import law_differs, plan, play, report, run_key, stills
 from sono_edge.bench.parts import Parts
 from sono_edge.bench.timelines import Timeline
@@ -41,6 +42,7 @@ class Order:
     workers: int
     out: Path | None
     observations: Path | None
+    outcomes: Path | None
     again: Path | None
     law: Path | None
     choose: Path | None
@@ -56,6 +58,8 @@ def run(order: Order, bundle: Path | None, runtime: RuntimeName) -> dict[str, An
         law, best = alert_laws.choose(law, seen)
         with writing(order.choose) as file:
             file.write(msgspec.json.format(msgspec.json.encode(law), indent=1).decode() + "\n")
+    if order.outcomes is not None:
+        write_outcomes(order.outcomes, alert_laws.outcomes(law, seen))
     return {**report(law, seen), **({"best": best} if best else {}), **about}
 
 

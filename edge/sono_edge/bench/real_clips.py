@@ -116,7 +116,7 @@ def watch(reader: Reader, bundle: Bundle, clip: Clip) -> Watched:
 def _held(judged: Judged) -> str:
     """What held the frame; empty for nothing."""
     if judged.quality.gate is not Gate.PASS:
-        return judged.quality.gate.value
+        return str(judged.quality.gate.value)
     return "frozen" if judged.seen.frozen else ""
 
 

@@ -139,6 +139,9 @@ def alerts(
     observations: Annotated[
         Path | None, typer.Option("--observations", help="Write what was seen of every frame here, as .npz.")
     ] = None,
+    outcomes: Annotated[
+        Path | None, typer.Option("--outcomes", help="Write what came of each sweep here, as .csv.")
+    ] = None,
     again: Annotated[
         Path | None, typer.Option("--again", help="Take what --observations wrote: no sweep, no inference.")
     ] = None,
@@ -166,6 +169,7 @@ def alerts(
         workers,
         out,
         observations,
+        outcomes,
         again,
         law,
         choose,
