@@ -16,6 +16,7 @@ from sono_edge.bench import alert_laws
 from sono_edge.bench.alert_figures import Outcomes, figures, gated_time, outcome, per_frame
 from sono_edge.bench.alerts import as_still, plan, report, stills
 from sono_edge.bench.alerts_command import Order, run
+from sono_edge.bench.parts import Parts
 from sono_edge.bench.scenarios import CAUSES, Cause, Played, lesion_free, lesion_free_scan, lesion_sweep, trimmed
 from sono_edge.bench.timelines import GATES, Kind, Timeline, judge, load, overlap, save
 from sono_edge.decide import Memory, step
@@ -288,6 +289,30 @@ def test_what_is_no_law_is_refused(content: str, tmp_path: Path) -> None:
     (tmp_path / "law.json").write_text(content, "utf-8")
     with pytest.raises(BadConfig, match="--choose"):
         read_law(tmp_path / "law.json")
+
+
+def test_a_run_that_was_cut_off_goes_on_and_another_run_is_told_apart(tmp_path: Path) -> None:
+    parts = Parts(tmp_path / "seen.parts", "this run")
+    assert parts.load(3) is None
+    one = streams()[0]
+    parts.keep(3, [(one, (16,)), (one, ())])
+    again = parts.load(3)
+    assert again is not None
+    assert [raised for _, raised in again] == [(16,), ()]
+    assert again[0][0].observations() == one.observations()
+    with pytest.raises(BadConfig, match="a part of another run"):
+        Parts(tmp_path / "seen.parts", "another run").load(3)
+    parts.drop()
+    assert parts.load(3) is None
+
+
+def test_a_law_that_cries_wolf_is_not_chosen_for_the_lesions_it_finds() -> None:
+    """A faint lesion could be found at a price that is too high: three of four stay the best that can be had."""
+    lesions = [made([score] * 60, seen=(0, 60), group=f"p{score}") for score in (0.9, 0.85, 0.8, 0.2)]
+    free = [made([0.3] * 900, kind="free", group=f"q{number}") for number in range(6)]
+    law, best = alert_laws.choose(LAW, [*lesions, *free])
+    assert law.t_hi > 0.3
+    assert (best[0]["lesion_sensitivity"], best[0]["false_per_min"]) == (0.75, 0.0)
 
 
 # The command

@@ -145,7 +145,7 @@ def _rate(watched: Sequence[Watched], whole: Callable[[Watched], float]) -> dict
     def rate(rows: Index) -> float:
         return float(above[rows].sum() / max(1e-9, float(below[rows].sum())))
 
-    found = interval(rate, np.ones(len(watched), np.bool_), [one.clip.patient for one in watched])
+    found = interval(rate, None, [one.clip.patient for one in watched])
     return {name: round(value, 4) for name, value in found.items()}
 
 

@@ -32,7 +32,10 @@ def filled(template: str, values: Mapping[str, str]) -> str:
 
 def readme(evidence: Evidence, openings: str) -> str:
     """models/evidence/README.md."""
-    return filled("readme.md", _figures(evidence) | {"openings": openings, "alerts": alerts.section(evidence.alerts)})
+    return filled(
+        "readme.md",
+        _figures(evidence) | {"openings": openings, "alerts": alerts.section(evidence.alerts, evidence.around_alerts)},
+    )
 
 
 def model_card(evidence: Evidence, bundle: Bundle, openings: str) -> str:
