@@ -450,13 +450,15 @@ def alert_results() -> dict[str, object]:
         "gated_alerts": 0,
         "missed_alerts": 1,
         "gated_share": 0.1,
+        "plain_but_gated_share": 0.05,
+        "per_frame": {"threshold": 0.7, "activations": 100},
         "sweeps": 100,
         "lesions": 99,
         "minutes": 60.0,
         "labels": ["malignant"],
         "seed": 7,
         "bundle": "breast-9.9.9",
-        "stills": {"lesion_stills": 47, "lesion_groups": 40, "free_stills": 90},
+        "stills": {"of_label": 99, "lesion_stills": 47, "lesion_groups": 40, "free_stills": 90, "free_groups": 80},
         "law": {"t_hi": 0.6, "t_lo": 0.3, "m": 6, "n": 9, "clear_s": 0.7},
         "curve": [{"false_per_min": x, "lesion_sensitivity": 0.8 + x / 10} for x in (1.0, 0.5, 0.1)],
     }
@@ -494,8 +496,10 @@ def test_the_section_says_how_the_law_was_chosen_and_what_real_clips_did() -> No
     told = alerts.section(alert_results(), {"alert-law": alert_results(), "clips": clips_results()})
     assert "before any held-out figure was seen" in told
     assert "There, 6 of 9 from 0.6: lesions found 0.900 (0.800 to 0.950)" in told
+    assert alerts.NOT_YET not in told
+    assert alerts.NOT_YET in alerts.section(None, {"clips": clips_results()})
     assert "linear: 1 alerts in 1 of 2 clips, 25% of frames gated" in told
-    with pytest.raises(BadManifest, match="lacks 'clips'"):
+    with pytest.raises(BadManifest, match="lacks 'bundle'"):
         alerts.section(alert_results(), {"clips": {"alerts_per_min": 1, "by_probe": {}, "classes": {}}})
 
 
