@@ -12,6 +12,7 @@ import pytest
 from sono_models import bundle
 from sono_models.errors import BadConfig, Refused
 from sono_models.law import AlertLaw
+from sono_quantize.commands import pack
 from sono_quantize.repacking import Order, repack_bundle
 from tests.support.bundles import BREAST
 
@@ -75,3 +76,13 @@ def test_what_is_no_law_is_refused(order: Order, tmp_path: Path) -> None:
     with pytest.raises(BadConfig, match="--choose"):
         repack_bundle(order)
     assert not order.out.exists()
+
+
+def test_the_command_packs_from_a_run_or_from_a_bundle_and_never_from_both(order: Order, tmp_path: Path) -> None:
+    base = {"version": "9.0.1", "out": tmp_path / "bundles"}
+    with pytest.raises(BadConfig, match="--run and --quantized: are missing"):
+        pack(**base)  # type: ignore[arg-type]
+    with pytest.raises(BadConfig, match="--heads: says nothing where a bundle is packed again"):
+        pack(**base, source=BREAST, heads=tmp_path / "heads.json")  # type: ignore[arg-type]
+    pack(**base, source=BREAST, law=order.law)  # type: ignore[arg-type]
+    assert (tmp_path / "bundles" / "breast-9.0.1.tar").is_file()
