@@ -127,6 +127,7 @@ class Agent:
             bundle_sha256=self.parts.told.model.sha256,
             runtime=self.parts.told.model.runtime,
             profile=self.parts.told.profile,
+            alerts_suppressed=self.parts.pipeline.memory.suppressed,
         )
 
     def totals(self) -> dict[str, Any]:
@@ -139,6 +140,7 @@ class Agent:
             "frames_paused": self.meter.paused,
             "frames_dropped": vitals.frames_dropped,
             "alerts_raised": vitals.alerts_raised,
+            "alerts_suppressed": vitals.alerts_suppressed,
             "events_recorded": self.recorded,
             "latency_ms": msgspec.to_builtins(vitals.latency_ms),
             "memory_mb": vitals.memory_mb,

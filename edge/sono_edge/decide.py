@@ -1,12 +1,14 @@
 """The alert law: frames' judgements in, states and alerts out. Pure; its only clock is the capture time.
 
-Enter at M of the last N quality-passing frames above `t_hi`; stay until below `t_lo` for `clear_s`; shown at
-least `shown_s`; one alert a track; a cool-down at the same place; at most `per_minute`, then folded into a
-counter. A gated or frozen frame never raises. Every suppressed candidate is counted. (Withholding detections
-of six frames or fewer removed 88 % of false activations in a published study of live colonoscopy.)
+Enter at M of the last N quality-passing frames above `t_hi` that point to one place; stay until nothing there is
+above `t_lo` for `clear_s`; shown at least `shown_s`; one alert a track; a cool-down at the same place; at most
+`per_minute`, then folded into a counter. A gated or frozen frame never raises. Every suppressed candidate is counted
+(`Hold` says why). (Withholding detections of six frames or fewer removed 88 % of false activations in a published
+study of live colonoscopy.)
 
 The states of a stream, by the first rule that holds of a frame; any may follow any:
 
+    no frame comes (the agent says so) ───────> DEGRADED
     AI switched off ──────────────────────────> AI_OFF
     a gate holds ─────────────────────────────> NO_SIGNAL, NO_CONTACT, LOW_QUALITY, GATED_*
     the picture has stood still for frozen_s ─> FROZEN
@@ -20,12 +22,15 @@ The states of a stream, by the first rule that holds of a frame; any may follow 
 
 And the life of an alert, which the states above show:
 
-                    M of N above t_hi,                             below t_lo for clear_s,
+                    M of N above t_hi at one place,                below t_lo there for clear_s,
                     fresh, passing, place and minute free          and shown for shown_s
     SCANNING ──> CANDIDATE ──────────────────────────> ALERT <──> HELD ──────────────────> (rest of cooldown_s)
-        ^            │ too few                    above t_lo    below it, a gate,                 │
-        │            v                            again         or Seen                           v
-        └────────────┴──────────────────────────────────────────────────────────────────────── SCANNING
+        ^            │ too few, or held back          above t_lo    below it, a gate,             │
+        │            v (counted)                      again         or Seen                       v
+        └────────────┴────────────────────────────────────────────────────────────────────── SCANNING
+
+What points elsewhere than the alert that stands is not its evidence: it waits, counted, for that one to end, and then
+is a track of its own. Evidence at a place that rests supports no alert anywhere.
 
 A gate or AI_OFF empties the window (evidence does not reach across) and lets a standing alert run out; FROZEN and a
 reused picture keep both as they are, since the evidence is still on the screen, and so never raise or clear.
@@ -34,6 +39,7 @@ reused picture keep both as they are, since the evidence is still on the screen,
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
+from enum import Enum
 from typing import Literal
 
 from sono_edge.aggregate import Evidence, Window, attention, blend, doubtful, interval, push, supporting
@@ -78,6 +84,15 @@ class Track:
     seen: bool = False
 
 
+class Hold(Enum):
+    """Why M of N above `t_hi` raise nothing, by the first that holds."""
+
+    TRACK = "another alert stands"
+    THIN = "too many of them say nothing"
+    REST = "the place rests"
+    MINUTE = "the minute is full"
+
+
 @dataclass(frozen=True, slots=True)
 class Rest:
     """A place that had its alert: nothing is raised there until then."""
@@ -97,7 +112,9 @@ class Memory:
     tracks: int = 0
     folded: int = 0
     suppressed: int = 0
-    suppressing: bool = False
+    """Candidates that were held back, for whatever Hold, since the beginning."""
+    hold: Hold | None = None
+    """Why the candidate that stands raises nothing; it is counted once, however long it stands."""
     last_s: float | None = None
 
 
@@ -191,7 +208,7 @@ def _keep_track(law: AlertLaw, memory: Memory, seen: Observation, paused: State 
     if paused is State.FROZEN or (paused is None and not seen.fresh):
         # the picture that carried the evidence is still on the screen
         return replace(memory, track=replace(track, supported_s=seen.captured_s))
-    if paused is None and seen.score >= law.t_lo:
+    if paused is None and seen.score >= law.t_lo and same_place(track.box, seen.box, law):
         track = _supported(law, memory, track, seen, events)
         return replace(memory, track=track)
     silent_s = seen.captured_s - track.supported_s
@@ -204,7 +221,7 @@ def _keep_track(law: AlertLaw, memory: Memory, seen: Observation, paused: State 
 
 def _supported(law: AlertLaw, memory: Memory, track: Track, seen: Observation, events: list[Event]) -> Track:
     track = replace(track, supported_s=seen.captured_s, box=blend(track.box, seen.box))
-    strong = supporting(memory.window, law)
+    strong = _together(supporting(memory.window, law), law)
     if len(strong) < law.m or interval(strong).value < track.score.value + UPDATE_STEP:
         return track
     track = replace(track, score=interval(strong), m=len(strong))
@@ -213,32 +230,49 @@ def _supported(law: AlertLaw, memory: Memory, track: Track, seen: Observation, e
 
 
 def _try_to_raise(law: AlertLaw, memory: Memory, seen: Observation, events: list[Event]) -> Memory:
-    """Raise when M of N stand above `t_hi`, unless the place rests or the minute is full."""
-    strong = supporting(memory.window, law)
-    if memory.track is not None or len(strong) < law.m:
-        return replace(memory, suppressing=False) if len(strong) < law.m else memory
-    rests = tuple(rest for rest in memory.rests if rest.until_s > seen.captured_s)
-    raised_s = tuple(at for at in memory.raised_s if seen.captured_s - at < 60.0)
-    memory = replace(memory, rests=rests, raised_s=raised_s)
-    resting = any(_same_place(rest.box, strong[-1].box, law) for rest in rests)
-    full = len(raised_s) >= law.per_minute
-    if resting or full:
-        counted = 0 if memory.suppressing else 1
-        return replace(
-            memory,
-            suppressing=True,
-            suppressed=memory.suppressed + counted,
-            folded=memory.folded + (counted if full and not resting else 0),
-        )
+    """Raise when M of N stand above `t_hi` at one place, unless something holds them back."""
     at = seen.captured_s
-    best = max(strong, key=lambda one: one.score)
+    rests = tuple(rest for rest in memory.rests if rest.until_s > at)
+    raised_s = tuple(before for before in memory.raised_s if at - before < 60.0)
+    memory = replace(memory, rests=rests, raised_s=raised_s)
+    strong = _together(supporting(memory.window, law), law)
+    free = tuple(one for one in strong if not any(same_place(rest.box, one.box, law) for rest in rests))
+    hold = _hold(law, memory, strong, free)
+    if hold is not None:
+        first = memory.hold is None
+        folded = memory.folded + int(hold is Hold.MINUTE and memory.hold is not Hold.MINUTE)
+        return replace(memory, hold=hold, suppressed=memory.suppressed + int(first), folded=folded)
+    memory = replace(memory, hold=None)
+    if memory.track is not None or len(free) < law.m:
+        return memory
+    best = max(free, key=lambda one: one.score)
     number = memory.tracks + 1
-    track = Track(number, best.box, strong[0].captured_s, at, at, interval(strong), len(strong))
+    track = Track(number, best.box, free[0].captured_s, at, at, interval(free), len(free))
     events.append(Event("raised", track, at, law.n, memory.folded))
-    return replace(memory, track=track, tracks=number, raised_s=(*raised_s, at), folded=0, suppressing=False)
+    return replace(memory, track=track, tracks=number, raised_s=(*raised_s, at), folded=0)
 
 
-def _same_place(one: Box, other: Box, law: AlertLaw) -> bool:
+def _hold(law: AlertLaw, memory: Memory, strong: Window, free: Window) -> Hold | None:
+    """What keeps a candidate from being an alert; None where there is no candidate, or nothing does."""
+    track = memory.track
+    if track is not None:
+        elsewhere = sum(not same_place(track.box, one.box, law) for one in strong)
+        return Hold.TRACK if elsewhere >= law.m else None
+    if len(strong) < law.m:
+        claims = tuple(one for one in memory.window if one.score >= law.t_hi)
+        return Hold.THIN if len(_together(claims, law)) >= law.m else None
+    if len(free) < law.m:
+        return Hold.REST
+    return Hold.MINUTE if len(memory.raised_s) >= law.per_minute else None
+
+
+def _together(strong: Window, law: AlertLaw) -> Window:
+    """Those at the newest one's place."""
+    return tuple(one for one in strong if same_place(strong[-1].box, one.box, law))
+
+
+def same_place(one: Box, other: Box, law: AlertLaw) -> bool:
+    """The other's middle lies in the one, or they overlap by `same_place_iou`."""
     x, y = other.centre()
     inside = one.x0 <= x <= one.x1 and one.y0 <= y <= one.y1
     return inside or one.iou(other) >= law.same_place_iou
@@ -248,7 +282,7 @@ def _state(law: AlertLaw, memory: Memory, seen: Observation) -> State:
     track = memory.track
     if track is not None:
         return State.ALERT if track.supported_s >= seen.captured_s and not track.seen else State.HELD
-    if memory.suppressing:
+    if memory.hold in (Hold.REST, Hold.MINUTE):
         return State.COOLDOWN
     if len(supporting(memory.window, law)) >= (law.m + 1) // 2:
         return State.CANDIDATE

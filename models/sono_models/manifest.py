@@ -54,6 +54,8 @@ class Provenance(msgspec.Struct, frozen=True):
     seed: int
     weights_sha256: str
     made_with: dict[str, str]
+    repacked_from: str = ""
+    """sha256 of the bundle whose models, heads and thresholds these are, where it was packed again from one."""
 
 
 class Manifest(msgspec.Struct, frozen=True):

@@ -143,6 +143,8 @@ class Vitals(msgspec.Struct, frozen=True):
     bundle_sha256: str = ""
     runtime: str = ""
     profile: str = ""
+    alerts_suppressed: int = 0
+    """Candidates that the alert law held back: the place rested, the minute was full, another alert stood."""
 
 
 class Health(msgspec.Struct, frozen=True):

@@ -18,26 +18,29 @@ Index = NDArray[np.int64]
 Truth = NDArray[np.bool_]
 
 
-def draws(truth: Truth, groups: Sequence[str], *, resamples: int = RESAMPLES, seed: int = SEED) -> Iterator[Index]:
+def draws(
+    truth: Truth | None, groups: Sequence[str], *, resamples: int = RESAMPLES, seed: int = SEED
+) -> Iterator[Index]:
     """`resamples` times the rows of as many groups as there are, drawn with replacement, in the groups' first order.
 
-    A draw without both classes is drawn again. Raises BadManifest when there is only one class to draw from.
+    A draw without both classes is drawn again; None: there are no classes. Raises BadManifest when there is only one
+    class to draw from.
     """
-    if truth.all() or not truth.any():
+    if truth is not None and (truth.all() or not truth.any()):
         raise BadManifest("the rows", "must hold the target and something else", "Choose other rows")
     members = _members(groups)
     rng = np.random.default_rng(seed)
     made = 0
     while made < resamples:
         index = np.concatenate([members[i] for i in rng.integers(0, len(members), len(members))])
-        if truth[index].any() and not truth[index].all():
+        if truth is None or (truth[index].any() and not truth[index].all()):
             made += 1
             yield index
 
 
 def interval(
     figure: Callable[[Index], float],
-    truth: Truth,
+    truth: Truth | None,
     groups: Sequence[str],
     *,
     resamples: int = RESAMPLES,
@@ -49,7 +52,7 @@ def interval(
     """
     found = [figure(index) for index in draws(truth, groups, resamples=resamples, seed=seed)]
     low, high = np.percentile(found, LEVEL)
-    return {"value": figure(np.arange(len(truth))), "lo": float(low), "hi": float(high)}
+    return {"value": figure(np.arange(len(groups))), "lo": float(low), "hi": float(high)}
 
 
 def _members(groups: Sequence[str]) -> list[Index]:

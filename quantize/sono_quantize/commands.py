@@ -5,12 +5,15 @@ from __future__ import annotations
 import hashlib
 import json
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from sono_models.errors import BadConfig
 from sono_models.options import pairs, read_groups, roots
+
+if TYPE_CHECKING:
+    from sono_models.bundle import Bundle
 
 RunOption = Annotated[Path, typer.Option("--run", help="The --out folder of `sono model train`.")]
 RootOption = Annotated[list[str] | None, typer.Option("--root", help="NAME=DIR, for each root of the recipe.")]
@@ -126,10 +129,16 @@ def _tell(found: dict[str, Any]) -> None:
 
 
 def pack(
-    run: RunOption,
-    quantized: Annotated[Path, typer.Option("--quantized", help="The --out folder of `sono model quantize`.")],
     version: Annotated[str, typer.Option("--version", help="Semantic version of the bundle, such as 0.1.0.")],
     out: Annotated[Path, typer.Option("--out", help="Folder for NAME-VERSION.tar.")],
+    run: Annotated[Path | None, typer.Option("--run", help="The --out folder of `sono model train`.")] = None,
+    quantized: Annotated[
+        Path | None, typer.Option("--quantized", help="The --out folder of `sono model quantize`.")
+    ] = None,
+    source: Annotated[
+        Path | None,
+        typer.Option("--from", help="Instead of --run: a bundle to pack again, with --law, --card or --evidence."),
+    ] = None,
     root: RootOption = None,
     recipe: RecipeOption = None,
     heads: Annotated[Path | None, typer.Option("--heads", help="What `sono model heads` wrote.")] = None,
@@ -144,30 +153,49 @@ def pack(
         list[str] | None,
         typer.Option("--bound", help="FILE.KEY>=LIMIT or <=: a figure of the evidence this release must meet."),
     ] = None,
+    *,
     law: Annotated[
         Path | None, typer.Option("--law", help="The alert law that `sono bench alerts --choose` wrote.")
     ] = None,
-    *,
     as_json: JsonOption = False,
 ) -> None:
-    """Freeze calibration and threshold on the dev split and write the bundle."""
+    """Freeze calibration and threshold on the dev split and write the bundle; or pack one again under --version."""
     from sono_quantize.packing import LICENSES, Order, pack_bundle
+    from sono_quantize.repacking import Order as Again
+    from sono_quantize.repacking import repack_bundle
 
-    _check_recipe(recipe, run)
-    order = Order(
-        run,
-        quantized,
-        roots(root),
-        version,
-        out,
-        heads,
-        card,
-        licenses or LICENSES,
-        tuple(evidence or ()),
-        tuple(bound or ()),
-        law,
-    )
-    made = pack_bundle(order)
+    if source is not None:
+        given = {"--run": run, "--quantized": quantized, "--root": root, "--recipe": recipe, "--heads": heads}
+        _refuse_beside_from({**given, "--licenses": licenses})
+        made = repack_bundle(Again(source, version, out, law, card, tuple(evidence or ()), tuple(bound or ())))
+    else:
+        if run is None or quantized is None:
+            raise BadConfig("--run and --quantized", "are missing", "Name both, or a bundle to pack again with --from")
+        _check_recipe(recipe, run)
+        order = Order(
+            run,
+            quantized,
+            roots(root),
+            version,
+            out,
+            heads,
+            card,
+            licenses or LICENSES,
+            tuple(evidence or ()),
+            tuple(bound or ()),
+            law,
+        )
+        made = pack_bundle(order)
+    _tell_packed(made, as_json=as_json)
+
+
+def _refuse_beside_from(given: dict[str, object]) -> None:
+    for option, value in given.items():
+        if value:
+            raise BadConfig(option, "says nothing where a bundle is packed again", "Leave it out, or leave --from out")
+
+
+def _tell_packed(made: Bundle, *, as_json: bool) -> None:
     (point,) = made.manifest.operating_points
     if as_json:
         figures = {"bundle": str(made.path), "sha256": made.sha256, "threshold": point.threshold}

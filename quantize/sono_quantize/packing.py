@@ -68,25 +68,30 @@ def pack_bundle(order: Order) -> bundle.Bundle:
         raise BadConfig(f"--version {order.version}", "not of the form 1.2.3", "Give three numbers")
     handover = read_handover(order.run)
     report, models = _quantized(order.quantized, handover)
-    evidence = _evidence(order.evidence, report)
+    evidence = {"quantize": report, **read_evidence(order.evidence)}
     envelope = tuple(read_bound(text, evidence) for text in order.bounds)
-    _refuse_unmet(envelope)
+    refuse_unmet(envelope)
     operating, uncertainty = _operating(order, handover, models)
     if order.law is not None:
         operating = replace(operating, law=read_law(order.law))
     files = {
         **models,
         bundle.GOLDEN: archive(_frames(order, handover), models),
-        "LICENSES": _text(order.licenses),
-        **{f"evidence/{name}.json": _json(content) for name, content in evidence.items()},
-        "evidence/dev.json": _json(operating.dev),
+        "LICENSES": text_of(order.licenses),
+        **{f"evidence/{name}.json": json_bytes(content) for name, content in evidence.items()},
+        "evidence/dev.json": json_bytes(operating.dev),
     }
-    files["card.md"] = _text(order.card) if order.card else _card(order, handover, operating, envelope).encode()
+    files["card.md"] = text_of(order.card) if order.card else _card(order, handover, operating, envelope).encode()
     manifest = _manifest(
         order, handover, operating, uncertainty, _heads(order.heads, handover), report, envelope, files
     )
-    path = order.out / f"{handover.name}-{order.version}.tar"
-    order.out.mkdir(parents=True, exist_ok=True)
+    return write_bundle(order.out, manifest, files)
+
+
+def write_bundle(out: Path, manifest: Manifest, files: Mapping[str, bytes]) -> bundle.Bundle:
+    """Into the folder `out`; what does not read back or does not give its golden vectors is not left there."""
+    path = out / f"{manifest.name}-{manifest.version}.tar"
+    out.mkdir(parents=True, exist_ok=True)
     fresh = path.with_suffix(".new")
     fresh.write_bytes(bundle.pack(manifest, files))
     try:
@@ -119,7 +124,7 @@ def read_bound(text: str, evidence: Mapping[str, Any]) -> Bound:
     return Bound(metric, float(value), at_most=float(limit))
 
 
-def _refuse_unmet(envelope: Sequence[Bound]) -> None:
+def refuse_unmet(envelope: Sequence[Bound]) -> None:
     for bound in envelope:
         if not bound.met():
             limit = f"at least {bound.at_least}" if bound.at_least is not None else f"at most {bound.at_most}"
@@ -156,8 +161,9 @@ def _heads(path: Path | None, handover: Handover) -> Heads | None:
     return learnt.heads
 
 
-def _evidence(paths: Sequence[Path], report: dict[str, Any]) -> dict[str, Any]:
-    found: dict[str, Any] = {"quantize": report}
+def read_evidence(paths: Sequence[Path]) -> dict[str, Any]:
+    """The files' content by their names. Raises BadConfig for one that is not JSON."""
+    found: dict[str, Any] = {}
     for path in paths:
         try:
             found[path.stem] = json.loads(path.read_text("utf-8"))
@@ -218,10 +224,10 @@ def _manifest(
         heads=heads,
         gates=Gates(not_breast=round(1.0 - heads.domain.threshold, 6)) if heads and heads.domain else Gates(),
         golden_tolerance=GOLDEN_TOLERANCE,
-        files={name: FileEntry(hashlib.sha256(content).hexdigest(), len(content)) for name, content in files.items()},
+        files=entries(files),
         min_agent=__version__,
         provenance=Provenance(
-            commit=_commit(),
+            commit=commit(),
             recipe=handover.recipe_sha256,
             tables=handover.tables,
             seed=handover.seed,
@@ -233,7 +239,12 @@ def _manifest(
     )
 
 
-def _commit() -> str:
+def entries(files: Mapping[str, bytes]) -> dict[str, FileEntry]:
+    """What a manifest says of its files."""
+    return {name: FileEntry(hashlib.sha256(content).hexdigest(), len(content)) for name, content in files.items()}
+
+
+def commit() -> str:
     """The checkout's commit, with -dirty when files differ from it; "unknown" outside a checkout."""
     folder = Path(__file__).parent
     command = ("git", "-C", str(folder), "describe", "--always", "--abbrev=40", "--dirty", "--exclude=*")
@@ -244,14 +255,14 @@ def _commit() -> str:
     return done.stdout.strip()
 
 
-def _text(path: Path) -> bytes:
+def text_of(path: Path) -> bytes:
     try:
         return path.read_bytes()
     except OSError as error:
         raise BadConfig(str(path), error.strerror or "cannot be read", "Name a text file") from error
 
 
-def _json(content: Any) -> bytes:
+def json_bytes(content: Any) -> bytes:
     return json.dumps(content, indent=1, sort_keys=True).encode() + b"\n"
 
 

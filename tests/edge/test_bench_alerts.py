@@ -16,8 +16,10 @@ from sono_edge.bench import alert_laws
 from sono_edge.bench.alert_figures import Outcomes, figures, gated_time, outcome, per_frame
 from sono_edge.bench.alerts import as_still, plan, report, stills
 from sono_edge.bench.alerts_command import Order, run
+from sono_edge.bench.parts import Parts
 from sono_edge.bench.scenarios import CAUSES, Cause, Played, lesion_free, lesion_free_scan, lesion_sweep, trimmed
 from sono_edge.bench.timelines import GATES, Kind, Timeline, judge, load, overlap, save
+from sono_edge.decide import Memory, step
 from sono_edge.gates import Gate
 from sono_edge.sweep import Still
 from sono_models.bundle import read
@@ -160,6 +162,28 @@ def test_an_alert_beside_the_lesion_finds_nothing_and_is_false() -> None:
     assert np.isnan(found.alert_ms(found.everyone(), 50))
 
 
+def test_a_law_is_walked_only_where_it_matters_and_says_the_same() -> None:
+    rng = np.random.default_rng(5)
+    laws = [LAW, msgspec.structs.replace(LAW, m=3, n=4, cooldown_s=1.0, clear_s=0.1, shown_s=0.2, per_minute=2)]
+    for number in range(40):
+        calm = np.repeat(rng.uniform(0.3, 0.6, 12), 50)
+        scores = np.clip(calm + rng.normal(0, 0.15, 600), 0, 1).tolist()
+        frozen = int(rng.integers(0, 500))
+        gates = [(frozen + 60, frozen + 90, Gate.DOPPLER)]
+        timeline = made(scores, gates=gates, box=HERE if number % 2 else THERE)
+        timeline.fresh[frozen : frozen + 30] = False
+        timeline.thin[rng.random(600) < 0.2] = True
+        seen = timeline.observations()
+        for law in laws:
+            memory, raised, shown = Memory(), [], []
+            for index, one in enumerate(seen):
+                memory, decision = step(law, memory, one)
+                shown.append(memory.track.number if memory.track else 0)
+                raised += [index] * any(event.kind == "raised" for event in decision.events)
+            quick = judge(law, timeline, seen)
+            assert (list(quick.raised), quick.track.tolist()) == (raised, shown)
+
+
 def test_flicker_counts_what_follows_the_first_coming_on() -> None:
     law = msgspec.structs.replace(LAW, cooldown_s=0.0, clear_s=0.1, shown_s=0.1)
     found = under(made([0.9] * 20 + [0.0] * 20 + [0.9] * 20, seen=(0, 60)), law)
@@ -267,6 +291,30 @@ def test_what_is_no_law_is_refused(content: str, tmp_path: Path) -> None:
         read_law(tmp_path / "law.json")
 
 
+def test_a_run_that_was_cut_off_goes_on_and_another_run_is_told_apart(tmp_path: Path) -> None:
+    parts = Parts(tmp_path / "seen.parts", "this run")
+    assert parts.load(3) is None
+    one = streams()[0]
+    parts.keep(3, [(one, (16,)), (one, ())])
+    again = parts.load(3)
+    assert again is not None
+    assert [raised for _, raised in again] == [(16,), ()]
+    assert again[0][0].observations() == one.observations()
+    with pytest.raises(BadConfig, match="a part of another run"):
+        Parts(tmp_path / "seen.parts", "another run").load(3)
+    parts.drop()
+    assert parts.load(3) is None
+
+
+def test_a_law_that_cries_wolf_is_not_chosen_for_the_lesions_it_finds() -> None:
+    """A faint lesion could be found at a price that is too high: three of four stay the best that can be had."""
+    lesions = [made([score] * 60, seen=(0, 60), group=f"p{score}") for score in (0.9, 0.85, 0.8, 0.2)]
+    free = [made([0.3] * 900, kind="free", group=f"q{number}") for number in range(6)]
+    law, best = alert_laws.choose(LAW, [*lesions, *free])
+    assert law.t_hi > 0.3
+    assert (best[0]["lesion_sensitivity"], best[0]["false_per_min"]) == (0.75, 0.0)
+
+
 # The command
 
 
@@ -314,6 +362,7 @@ def test_the_command_measures_and_measures_again_from_what_it_saw(table: Path, t
         "workers": 1,
         "out": tmp_path / "clips",
         "observations": tmp_path / "seen.npz",
+        "outcomes": tmp_path / "outcomes.csv",
         "again": None,
         "law": None,
         "choose": None,

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from sono_edge.decide import Decision, Event, Memory, Observation, acknowledge, step
+from sono_edge.decide import Decision, Event, Hold, Memory, Observation, acknowledge, same_place, step
 from sono_edge.gates import Gate, Quality
 from sono_edge.scene import State
 from sono_models.inputs import Box
@@ -30,6 +30,7 @@ observations = st.lists(
         fresh=st.sampled_from([True, True, True, False]),
         frozen=st.sampled_from([False, False, False, True]),
         ai_on=st.sampled_from([True, True, True, True, False]),
+        thin=st.sampled_from(["", "", "", "", "can't say: so"]),
     ),
     max_size=400,
 )
@@ -197,6 +198,49 @@ def test_seen_never_ends_an_alert_nor_raises_another(stream: list[Observation], 
     assert [(one.kind, one.captured_s) for one in pressed] == [(one.kind, one.captured_s) for one in alone]
 
 
+@given(observations)
+@settings(max_examples=300, deadline=None)
+def test_no_place_is_raised_again_before_it_has_rested(stream: list[Observation]) -> None:
+    _, _, events = play(stream, fps=10.0)
+    for event in events:
+        earlier = [one for one in events if one.kind == "cleared" and event.captured_s - one.captured_s >= 0]
+        for one in earlier if event.kind == "raised" else []:
+            rested = event.captured_s - one.captured_s >= LAW.cooldown_s
+            assert rested or not same_place(one.track.box, event.track.box, LAW)
+
+
+@given(observations)
+@settings(max_examples=300, deadline=None)
+def test_every_candidate_becomes_an_alert_or_is_counted(stream: list[Observation]) -> None:
+    """M of the last N above t_hi at one place: an alert stands there, or the reason for none does, counted once."""
+    memory, held = Memory(), 0
+    for index, frame in enumerate(stream):
+        before = memory
+        memory, _ = step(LAW, memory, replace(frame, captured_s=index / FPS))
+        held += before.hold is None and memory.hold is not None
+        assert memory.suppressed == held
+        if paused(frame) or not frame.fresh:
+            continue
+        above = [one for one in memory.window if one.score >= LAW.t_hi]
+        claims = [one for one in above if same_place(above[-1].box, one.box, LAW)]
+        told = memory.hold is not None or (memory.track is not None)
+        assert len(claims) < LAW.m or told
+
+
+@given(observations)
+@settings(max_examples=200, deadline=None)
+def test_what_is_folded_is_told_and_never_lost(stream: list[Observation]) -> None:
+    law = replace_law(per_minute=1, cooldown_s=0.0, clear_s=0.1, shown_s=0.1)
+    memory, held = Memory(), 0
+    told: list[Event] = []
+    for index, frame in enumerate(stream):
+        before = memory.hold
+        memory, decision = step(law, memory, replace(frame, captured_s=index / 5.0))
+        held += memory.hold is Hold.MINUTE and before is not Hold.MINUTE
+        told += decision.events
+    assert sum(event.folded for event in told) + memory.folded == held
+
+
 def test_five_frames_above_raise_nothing_and_the_sixth_does() -> None:
     _, decisions, events = play(frames(0.9, 6))
     assert kinds(events) == ["raised"]
@@ -232,6 +276,38 @@ def test_the_same_place_rests_and_another_place_does_not() -> None:
     assert kinds(events) == ["raised", "cleared", "raised"]
     _, _, events = play([*once, *frames(0.1, 300), *frames(0.9, 30)])
     assert kinds(events) == ["raised", "cleared", "raised"]
+
+
+def test_evidence_scattered_over_two_places_raises_nothing() -> None:
+    stream = [*frames(0.9, 1), *frames(0.9, 1, THERE)] * 40
+    _, _, events = play(stream)
+    assert events == []
+
+
+def test_a_second_place_waits_for_the_first_alert_to_end_and_is_its_own_track() -> None:
+    memory, decisions, events = play([*frames(0.9, 30), *frames(0.9, 90, THERE)])
+    assert kinds(events) == ["raised", "cleared", "raised"]
+    first, _, second = events
+    assert (first.track.box, second.track.box) == (HERE, THERE)
+    assert second.captured_s - first.captured_s >= LAW.shown_s
+    assert memory.suppressed == 1
+    assert decisions[34].box == HERE
+
+
+def test_a_place_that_rests_lends_its_evidence_to_no_other() -> None:
+    rested = [*frames(0.9, 30), *frames(0.1, 60)]
+    memory, _, events = play([*rested, *frames(0.95, 5), *frames(0.6, 5, THERE)])
+    assert kinds(events) == ["raised", "cleared"]
+    assert memory.track is None
+    _, _, events = play([*rested, *frames(0.95, 5), *frames(0.6, 6, THERE)])
+    assert kinds(events) == ["raised", "cleared", "raised"]
+    assert events[-1].track.box == THERE
+
+
+def test_a_candidate_of_thin_frames_is_counted_and_says_so() -> None:
+    memory, decisions, events = play(frames(0.9, 30, thin="can't say: two signs"))
+    assert (events, memory.suppressed, memory.hold) == ([], 1, Hold.THIN)
+    assert decisions[-1].state is State.CANT_SAY
 
 
 def test_what_the_limit_held_back_is_told_with_the_next_alert() -> None:

@@ -8,6 +8,7 @@ import json
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import cv2
 import msgspec
@@ -22,7 +23,7 @@ from sono_models.reader import Reader
 from sono_models.runtime import RUNTIMES
 from sono_models.scoring import auroc, ece
 from sono_models.table import read_grey
-from sono_training.evidence import alerts, curves, openings, subgroups
+from sono_training.evidence import alert_outcomes, alerts, curves, openings, subgroups
 from sono_training.evidence.check import check, different
 from sono_training.evidence.gallery import failures
 from sono_training.evidence.headline import headline
@@ -449,13 +450,15 @@ def alert_results() -> dict[str, object]:
         "gated_alerts": 0,
         "missed_alerts": 1,
         "gated_share": 0.1,
+        "plain_but_gated_share": 0.05,
+        "per_frame": {"threshold": 0.7, "activations": 100},
         "sweeps": 100,
         "lesions": 99,
         "minutes": 60.0,
         "labels": ["malignant"],
         "seed": 7,
         "bundle": "breast-9.9.9",
-        "stills": {"lesion_stills": 47, "lesion_groups": 40, "free_stills": 90},
+        "stills": {"of_label": 99, "lesion_stills": 47, "lesion_groups": 40, "free_stills": 90, "free_groups": 80},
         "law": {"t_hi": 0.6, "t_lo": 0.3, "m": 6, "n": 9, "clear_s": 0.7},
         "curve": [{"false_per_min": x, "lesion_sensitivity": 0.8 + x / 10} for x in (1.0, 0.5, 0.1)],
     }
@@ -470,6 +473,82 @@ def test_alerts_have_a_section_where_they_were_measured_and_else_none() -> None:
     assert told.endswith("\n\n")
     with pytest.raises(BadManifest, match="lacks 'law'"):
         alerts.section({"intervals": {}})
+
+
+def clips_results() -> dict[str, Any]:
+    rate = {"value": 0.5, "lo": 0.1, "hi": 0.9}
+    linear = {"clips": 2, "alerts": 1, "clips_with_alerts": 1, "gated_share": 0.25}
+    return {
+        "bundle": "breast-9.9.9",
+        "clips": 2,
+        "patients": 2,
+        "minutes": 2.0,
+        "gated_share": 0.25,
+        "alerts": 1,
+        "clips_with_alerts": 1,
+        "alerts_per_min": rate,
+        "by_probe": {"linear": linear},
+        "classes": {"regular": {"not malignant": 2}},
+    }
+
+
+def test_the_section_says_how_the_law_was_chosen_and_what_real_clips_did() -> None:
+    told = alerts.section(alert_results(), {"alert-law": alert_results(), "clips": clips_results()})
+    assert "before any held-out figure was seen" in told
+    assert "There, 6 of 9 from 0.6: lesions found 0.900 (0.800 to 0.950)" in told
+    assert alerts.NOT_YET not in told
+    assert alerts.NOT_YET in alerts.section(None, {"clips": clips_results()})
+    assert "linear: 1 alerts in 1 of 2 clips, 25% of frames gated" in told
+    with pytest.raises(BadManifest, match="lacks 'bundle'"):
+        alerts.section(alert_results(), {"clips": {"alerts_per_min": 1, "by_probe": {}, "classes": {}}})
+
+
+def outcomes_file(path: Path, *, found: int = 1) -> Path:
+    """Two sweeps, of which one was found or both; two scans with one false alert in a minute."""
+    path.write_text(
+        "lesion,group,seconds,visible_s,found,alert_s,toggles,tracks_on_lesion,false_tracks,overlay_s,gated_alerts,"
+        "missed_alerts\n"
+        "1,p1,6,3,1,0.4,0,1,0,0,0,0\n"
+        f"1,p2,6,3,{int(found > 1)},{0.4 if found > 1 else ''},0,{int(found > 1)},0,0,0,0\n"
+        "0,q1,30,0,0,,0,0,1,2,0,1\n"
+        "0,q2,30,0,0,,0,0,0,0,0,0\n",
+        "utf-8",
+    )
+    return path
+
+
+def test_the_alerts_figures_are_made_again_from_their_sweeps(tmp_path: Path) -> None:
+    bundle = read(BREAST)
+    manifest = bundle.manifest
+    outcomes = alert_outcomes.read_outcomes(outcomes_file(tmp_path / "one.csv"))
+    whole = np.arange(4)
+    values = {name: figure(whole) for name, figure in alert_outcomes.figures(outcomes).items()}
+    assert values["lesion_sensitivity"] == 0.5
+    assert values["false_per_min"] == pytest.approx(1.0)
+    assert values["false_overlay_s_per_min"] == pytest.approx(2.0)
+    assert values["median_ms"] == pytest.approx(400.0)
+    within = {name: {"value": round(value, 4)} for name, value in values.items()}
+    said = {
+        "law": msgspec.to_builtins(manifest.law),
+        "weights_sha256": manifest.provenance.weights_sha256,
+        "gated_alerts": 0,
+        "missed_alerts": 1,
+        "intervals": within,
+    }
+
+    def differ(path: Path, told: dict[str, Any]) -> list[str]:
+        return list(alert_outcomes.differences(path, told, bundle, resamples=DRAWS))
+
+    assert differ(tmp_path / "one.csv", said) == []
+    other = outcomes_file(tmp_path / "other.csv", found=2)
+    assert differ(other, said)[0].startswith("alerts.json: lesion_sensitivity.value is 0.5, its sweeps give 1.0000")
+    assert differ(tmp_path / "one.csv", {**said, "law": {}}) == [
+        "alerts.json: was measured under another law than the bundle's"
+    ]
+    assert "there is no such file" in differ(tmp_path / "none.csv", said)[0]
+    (tmp_path / "bad.csv").write_text("a,b\n1,2\n", "utf-8")
+    with pytest.raises(BadManifest, match="--outcomes"):
+        alert_outcomes.read_outcomes(tmp_path / "bad.csv")
 
 
 @pytest.mark.train

@@ -13,6 +13,7 @@ from tests.support.bundles import ROOT
 
 RECIPE = ROOT / "models" / "recipes" / "breast.toml"
 HELD_OUT = ROOT / "models" / "splits" / "busi-heldout.txt"
+DEV = ROOT / "models" / "splits" / "dev.txt"
 DATA = ROOT.parent / "shared" / "data"
 
 
@@ -43,6 +44,7 @@ def test_no_group_of_the_real_sets_is_on_two_sides() -> None:
     split = gather(msgspec.structs.replace(recipe, source=evidence), RECIPE, {"data": DATA})
     fit, dev = ({row.group for row in side} for side in (split.fit, split.dev))
     assert not fit & dev
+    assert dev == read_groups(DEV)
     assert len(dev) > 50
     held_out = read_groups(HELD_OUT)
     assert not (fit | dev) & held_out

@@ -10,7 +10,8 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -18,6 +19,7 @@ from numpy.typing import NDArray
 
 from sono_edge.bench.scenarios import FPS
 from sono_edge.bench.timelines import GATES, Flags, Shown, Timeline, overlap
+from sono_models.atomic import writing
 from sono_models.resampling import Index, interval
 
 
@@ -142,6 +144,21 @@ class Outcomes:
         return int(self._lesions("false_tracks", self.everyone()).sum())
 
 
+def write_outcomes(path: Path, outcomes: Sequence[Outcome]) -> None:
+    """What came of each sweep and scan as CSV, a line each: the figures and their intervals follow from it alone."""
+    names = [field.name for field in fields(Outcome)]
+    with writing(path) as file:
+        file.write(",".join(names) + "\n")
+        for one in outcomes:
+            file.write(",".join(_cell(getattr(one, name)) for name in names) + "\n")
+
+
+def _cell(value: object) -> str:
+    if isinstance(value, float):
+        return "" if np.isnan(value) else f"{value:.6f}".rstrip("0").rstrip(".")
+    return str(int(value)) if isinstance(value, bool | int) else str(value)
+
+
 def figures(outcomes: Outcomes) -> dict[str, Any]:
     """The figures by the names that the acceptance checks read, and their intervals beside them."""
     found: dict[str, Callable[[Index], float]] = {
@@ -207,10 +224,11 @@ def gated_time(timelines: Sequence[Timeline]) -> dict[str, Any]:
 def per_frame(timelines: Sequence[Timeline], sensitivity: float) -> tuple[float, int] | None:
     """A threshold on single frames that finds as many lesions, and its false activations; None for no such one.
 
-    The gates stay; what goes is the evidence over time. An activation is a run of frames at or above the threshold.
+    The gates and "can't say" stay; what goes is the evidence over time. An activation is a run of frames at or above
+    the threshold.
     """
     best = [
-        np.max(one.score[one.visible & one.passing & overlap(one.box, one.truth)], initial=-1.0)
+        np.max(one.score[one.visible & one.telling & overlap(one.box, one.truth)], initial=-1.0)
         for one in timelines
         if one.kind == "lesion" and one.visible.any()
     ]
@@ -222,7 +240,7 @@ def per_frame(timelines: Sequence[Timeline], sensitivity: float) -> tuple[float,
 
 
 def _activations(timeline: Timeline, threshold: float) -> int:
-    on = timeline.passing & (timeline.score >= threshold)
+    on = timeline.telling & (timeline.score >= threshold)
     return int(on[:1].sum()) + int((on[1:] & ~on[:-1]).sum())
 
 

@@ -6,9 +6,10 @@ The real pipeline over scenarios (`sono_edge.bench.scenarios`) from stills witho
 
 from __future__ import annotations
 
+import hashlib
 import multiprocessing
-from collections.abc import Callable, Iterator, Sequence
-from concurrent.futures import ProcessPoolExecutor
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from concurrent.futures import ProcessPoolExecutor, as_completed
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -19,6 +20,8 @@ import numpy as np
 
 from sono_edge.bench import alert_laws
 from sono_edge.bench.alert_figures import figures, gated_time, per_frame
+from sono_edge.bench.parts import Parts
+from sono_edge.bench.parts import Played as Seen
 from sono_edge.bench.scenarios import FPS, SCAN_S, Played, lesion_free, lesion_free_scan, lesion_sweep, trimmed
 from sono_edge.bench.timelines import Kind, Recording, Timeline, judge
 from sono_edge.frames import Frame
@@ -126,32 +129,58 @@ def plan(chosen: Stills, *, sweeps: int, minutes: float, seed: int, out: Path | 
 
 
 def play(
-    bundle: Path, runtime: RuntimeName, sweeps: Sequence[Sweep], *, workers: int = 1, told: Told = lambda _: None
-) -> list[tuple[Timeline, tuple[int, ...]]]:
-    """What the pipeline saw of each sweep, and the frames that raised an alert. Frames are not kept."""
-    parts = [sweeps[at : at + CHUNK] for at in range(0, len(sweeps), CHUNK)]
-    found = []
+    bundle: Path,
+    runtime: RuntimeName,
+    sweeps: Sequence[Sweep],
+    *,
+    workers: int = 1,
+    parts: Parts | None = None,
+    told: Told = lambda _: None,
+) -> list[Seen]:
+    """What the pipeline saw of each sweep, and the frames that raised an alert. Frames are not kept.
+
+    What `parts` hold already is not played again; what is played is put there.
+    """
+    wanted = [sweeps[at : at + CHUNK] for at in range(0, len(sweeps), CHUNK)]
+    kept = [parts.load(number) if parts else None for number in range(len(wanted))]
+    told(sum(len(one) for one in kept if one is not None))
+    open_ones = {number: wanted[number] for number, one in enumerate(kept) if one is None}
+    for number, played in _play_each(bundle, runtime, open_ones, workers):
+        if parts:
+            parts.keep(number, played)
+        kept[number] = played
+        told(len(played))
+    return [one for part in kept if part is not None for one in part]
+
+
+def _play_each(
+    bundle: Path, runtime: RuntimeName, wanted: Mapping[int, Sequence[Sweep]], workers: int
+) -> Iterator[tuple[int, list[Seen]]]:
+    """Every part as it is done, by its number."""
     if workers == 1:
-        for part in parts:
-            found += _play_part(bundle, runtime, part)
-            told(len(part))
-        return found
+        for number, part in wanted.items():
+            yield number, _play_part(bundle, runtime, part)
+        return
     with ProcessPoolExecutor(workers, multiprocessing.get_context("spawn")) as pool:
-        running = [pool.submit(_play_part, bundle, runtime, part) for part in parts]
-        for done in running:
-            found += done.result()
-            told(len(done.result()))
-    return found
+        running = {pool.submit(_play_part, bundle, runtime, part): number for number, part in wanted.items()}
+        for done in as_completed(running):
+            yield running[done], done.result()
 
 
-def _play_part(bundle: Path, runtime: RuntimeName, sweeps: Sequence[Sweep]) -> list[tuple[Timeline, tuple[int, ...]]]:
+def run_key(bundle: Bundle, runtime: RuntimeName, sweeps: Sequence[Sweep]) -> str:
+    """A digest of all that what is seen depends on, but the code."""
+    told = [(one.kind, one.row.image.name, one.row.group, one.seed, one.scan_s) for one in sweeps]
+    return hashlib.sha256(repr((bundle.sha256, runtime, told)).encode()).hexdigest()
+
+
+def _play_part(bundle: Path, runtime: RuntimeName, sweeps: Sequence[Sweep]) -> list[Seen]:
     cv2.setNumThreads(1)
     opened = read(bundle)
     reader = verified_reader(opened, opened.runtime(runtime))
     return [_observe(Pipeline(reader, opened.manifest), sweep) for sweep in sweeps]
 
 
-def _observe(pipeline: Pipeline, sweep: Sweep) -> tuple[Timeline, tuple[int, ...]]:
+def _observe(pipeline: Pipeline, sweep: Sweep) -> Seen:
     recording, raised = Recording(), []
     for played in sweep.played():
         judged = pipeline.step(played.frame)
@@ -198,6 +227,6 @@ def report(law: AlertLaw, timelines: Sequence[Timeline]) -> dict[str, Any]:
     }
 
 
-def law_differs(law: AlertLaw, played: Sequence[tuple[Timeline, tuple[int, ...]]]) -> int:
+def law_differs(law: AlertLaw, played: Sequence[Seen]) -> int:
     """In how many sweeps the law over what was recorded raised other alerts than it did live. Must be 0."""
     return sum(judge(law, timeline, timeline.observations()).raised != raised for timeline, raised in played)

@@ -12,7 +12,9 @@ import msgspec
 import typer
 
 from sono_edge.bench import alert_laws, timelines
-from sono_edge.bench.alerts import law_differs, plan, play, report, stills
+from sono_edge.bench.alert_figures import write_outcomes
+from sono_edge.bench.alerts import law_differs, plan, play, report, run_key, stills
+from sono_edge.bench.parts import Parts
 from sono_edge.bench.timelines import Timeline
 from sono_models.atomic import writing
 from sono_models.bundle import Bundle, default_path, read
@@ -40,6 +42,7 @@ class Order:
     workers: int
     out: Path | None
     observations: Path | None
+    outcomes: Path | None
     again: Path | None
     law: Path | None
     choose: Path | None
@@ -50,13 +53,13 @@ def run(order: Order, bundle: Path | None, runtime: RuntimeName) -> dict[str, An
     opened = read(bundle or default_path())
     law = read_law(order.law) if order.law else opened.manifest.law
     seen, about = timelines.load(order.again) if order.again else _played(order, opened, runtime)
-    if order.observations is not None:
-        timelines.save(order.observations, seen, about)
     best: list[dict[str, Any]] = []
     if order.choose is not None:
         law, best = alert_laws.choose(law, seen)
         with writing(order.choose) as file:
             file.write(msgspec.json.format(msgspec.json.encode(law), indent=1).decode() + "\n")
+    if order.outcomes is not None:
+        write_outcomes(order.outcomes, alert_laws.outcomes(law, seen))
     return {**report(law, seen), **({"best": best} if best else {}), **about}
 
 
@@ -67,10 +70,13 @@ def _played(order: Order, bundle: Bundle, runtime: RuntimeName) -> tuple[list[Ti
         order.out.mkdir(parents=True, exist_ok=True)
     chosen = stills(bundle, _rows(order, order.images, order.where), _rows(order, order.negatives, ()), order.label)
     planned = plan(chosen, sweeps=order.sweeps, minutes=order.minutes, seed=order.seed, out=order.out)
+    parts = None
+    if order.observations is not None:
+        parts = Parts(order.observations.with_suffix(".parts"), run_key(bundle, runtime, planned))
     with typer.progressbar(
         length=len(planned), label="sweeps", file=sys.stderr, hidden=not sys.stderr.isatty()
     ) as progress:
-        played = play(bundle.path, runtime, planned, workers=order.workers, told=progress.update)
+        played = play(bundle.path, runtime, planned, workers=order.workers, parts=parts, told=progress.update)
     about = {
         "stills": chosen.counts,
         "labels": list(order.label),
@@ -81,7 +87,11 @@ def _played(order: Order, bundle: Bundle, runtime: RuntimeName) -> tuple[list[Ti
         "weights_sha256": bundle.manifest.provenance.weights_sha256,
         "runtime": runtime,
     }
-    return [timeline for timeline, _ in played], about
+    seen = [timeline for timeline, _ in played]
+    if order.observations is not None and parts is not None:
+        timelines.save(order.observations, seen, about)
+        parts.drop()
+    return seen, about
 
 
 def _rows(order: Order, tables: Sequence[Path], conditions: Sequence[str]) -> list[Row]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import zipfile
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, Literal
 
@@ -67,6 +67,11 @@ class Timeline:
         """Frames that the pipeline let through."""
         return np.asarray((self.gate == _PASS) & ~self.frozen)
 
+    @property
+    def telling(self) -> Flags:
+        """Frames that passed and whose evidence is not thin."""
+        return np.asarray(self.passing & ~self.thin)
+
     def observations(self) -> list[Observation]:
         """What the law was given."""
         columns = (self.captured_s, self.score, self.box, self.gate, self.thin, self.fresh, self.frozen)
@@ -111,19 +116,31 @@ class Recording:
 
 
 def judge(law: AlertLaw, timeline: Timeline, seen: Sequence[Observation]) -> Shown:
-    """The law over a timeline; `seen` are its `observations()`."""
+    """The law over a timeline; `seen` are its `observations()`. Where nothing can be raised it is not walked."""
     box, track = np.full((len(timeline), 4), np.nan), np.zeros(len(timeline), np.int64)
-    strong = timeline.passing & timeline.fresh & ~timeline.thin & (timeline.score >= law.t_hi)
-    if np.count_nonzero(strong) < law.m:  # it cannot raise anything: spare the walk
-        return Shown(box, track, ())
-    memory, raised = Memory(), []
-    for index, one in enumerate(seen):
-        memory, decision = step(law, memory, one)
-        if decision.box is not None and memory.track is not None:
-            box[index], track[index] = msgspec.structs.astuple(decision.box), memory.track.number
-        if any(event.kind == "raised" for event in decision.events):
-            raised.append(index)
+    memory, raised, after = Memory(), [], -1
+    for start, hot in _hot(law, timeline):
+        at = max(start, after + 1)
+        if at > after + 1:
+            memory = replace(memory, window=())  # what was passed over would have pushed it out
+        while at < len(seen) and (at <= hot or memory.track is not None or memory.hold is not None):
+            memory, decision = step(law, memory, seen[at])
+            if decision.box is not None and memory.track is not None:
+                box[at], track[at] = msgspec.structs.astuple(decision.box), memory.track.number
+            if any(event.kind == "raised" for event in decision.events):
+                raised.append(at)
+            after, at = at, at + 1
     return Shown(box, track, tuple(raised))
+
+
+def _hot(law: AlertLaw, timeline: Timeline) -> Iterator[tuple[int, int]]:
+    """The frames at which M of N may stand above `t_hi`, each with the first frame of its N."""
+    taken = np.flatnonzero(timeline.passing & timeline.fresh)
+    above = np.concatenate([[0], np.cumsum(timeline.score[taken] >= law.t_hi)])
+    first = np.maximum(np.arange(len(taken)) - law.n + 1, 0)
+    many = above[1:] - above[first] >= law.m
+    for index in np.flatnonzero(many).tolist():
+        yield int(taken[first[index]]), int(taken[index])
 
 
 def overlap(shown: Floats, truth: Floats, *, iou: float = 0.1) -> Flags:

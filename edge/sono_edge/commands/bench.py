@@ -165,6 +165,9 @@ def alerts(
     observations: Annotated[
         Path | None, typer.Option("--observations", help="Write what was seen of every frame here, as .npz.")
     ] = None,
+    outcomes: Annotated[
+        Path | None, typer.Option("--outcomes", help="Write what came of each sweep here, as .csv.")
+    ] = None,
     again: Annotated[
         Path | None, typer.Option("--again", help="Take what --observations wrote: no sweep, no inference.")
     ] = None,
@@ -192,6 +195,7 @@ def alerts(
         workers,
         out,
         observations,
+        outcomes,
         again,
         law,
         choose,
@@ -236,6 +240,29 @@ def powercut(
     result = run(read(bundle or default_path()), runtime, points=points, seed=seed, rot_every=rot_every)
     _print(result, as_json=as_json)
     raise typer.Exit(0 if result["whole"] == points else 1)
+
+
+@app.command()
+def clips(
+    table: Annotated[Path, typer.Option("--table", help="A table of real clips, with clip,label,patient[,probe].")],
+    groups: Annotated[Path | None, typer.Option("--groups", help="Only these patients, one a line.")] = None,
+    bundle: BundleOption = None,
+    runtime: RuntimeOption = "onnx",
+    *,
+    as_json: JsonOption = False,
+) -> None:
+    """Real clips, of this bundle's organ or another's, as video: alerts, gated frames, and each clip's class."""
+    import sys
+
+    from sono_edge.bench.real_clips import read_clips, run
+    from sono_models.bundle import default_path, read
+    from sono_models.options import read_groups
+
+    found = read_clips(table, read_groups(groups) if groups else None)
+    hidden = not sys.stderr.isatty()
+    with typer.progressbar(length=len(found), label="clips", file=sys.stderr, hidden=hidden) as bar:
+        result = run(read(bundle or default_path()), runtime, found, told=bar.update)
+    _print(result, as_json=as_json)
 
 
 def _print(result: dict[str, Any], *, as_json: bool) -> None:

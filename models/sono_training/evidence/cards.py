@@ -32,7 +32,10 @@ def filled(template: str, values: Mapping[str, str]) -> str:
 
 def readme(evidence: Evidence, openings: str) -> str:
     """models/evidence/README.md."""
-    return filled("readme.md", _figures(evidence) | {"openings": openings, "alerts": alerts.section(evidence.alerts)})
+    return filled(
+        "readme.md",
+        _figures(evidence) | {"openings": openings, "alerts": alerts.section(evidence.alerts, evidence.around_alerts)},
+    )
 
 
 def model_card(evidence: Evidence, bundle: Bundle, openings: str) -> str:
@@ -70,6 +73,7 @@ _SUMMARY: tuple[tuple[Met, str], ...] = (
 def _facts(bundle: Bundle) -> dict[str, str]:
     manifest = bundle.manifest
     (point, *_) = manifest.operating_points
+    law = manifest.law
     sizes = {name: manifest.files[file].size / 1e6 for name, file in MODEL_FILE.items()}
     made_with = ", ".join(f"{name} {version}" for name, version in sorted(manifest.provenance.made_with.items()))
     return {
@@ -79,6 +83,7 @@ def _facts(bundle: Bundle) -> dict[str, str]:
         "input": f"{manifest.input.width} x {manifest.input.height}",
         "onnx_mb": f"{sizes['onnx']:.1f}",
         "tflite_mb": f"{sizes['litert']:.1f}",
+        "law": f"{law.m} of {law.n} frames from {law.t_hi:g}",
         "threshold": f"{point.threshold:.4f}",
         "frozen_for": f"{point.frozen_for_sensitivity:.2f}",
         "frozen_on": point.frozen_on,

@@ -20,7 +20,7 @@ from sono_models.reader import Reader, verified_reader
 from sono_models.resampling import RESAMPLES
 from sono_models.runtime import RUNTIMES, RuntimeName
 from sono_models.table import Row, read_grey
-from sono_training.evidence import openings
+from sono_training.evidence import alert_outcomes, openings
 from sono_training.evidence.made import Evidence, without_subgroups
 from sono_training.evidence.places import HEADLINE, OPENINGS, Places, Read, documents, evidence_of, read_places
 from sono_training.evidence.tables import ScoreTable, name_of
@@ -49,6 +49,8 @@ def check(places: Places, bundle: Bundle, *, tolerance: float = TOLERANCE, resam
     evidence = evidence_of(read, places, bundle, resamples=resamples)
     differences = [*_figures(evidence, places, bool(read.metadata)), *_texts(evidence, read, places, bundle)]
     differences += [*_sidecars(read.tables), *_openings(read.tables, places), *_packed_card(places, bundle)]
+    if evidence.alerts is not None:
+        differences += alert_outcomes.differences(places.results / alert_outcomes.FILE, evidence.alerts, bundle)
     unseen: list[str] = []
     if not evidence.released:
         weights = bundle.manifest.provenance.weights_sha256[:8]

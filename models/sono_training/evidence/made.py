@@ -15,7 +15,7 @@ from sono_training.evidence import nyu
 from sono_training.evidence.figures import of_protocol
 from sono_training.evidence.headline import headline
 from sono_training.evidence.nyu import Published
-from sono_training.evidence.results import FILES, Results, read_results
+from sono_training.evidence.results import FILES, ON_ALERTS, Results, read_results
 from sono_training.evidence.subgroups import Subgroup
 from sono_training.evidence.tables import ScoreTable
 from sono_training.evidence.targets import Line
@@ -48,6 +48,8 @@ class Evidence(msgspec.Struct, frozen=True):
     subgroups: dict[str, list[Subgroup]] = {}
     alerts: dict[str, Any] | None = None
     """results/alerts.json as it lies."""
+    around_alerts: dict[str, dict[str, Any]] = {}
+    """The other results that the section on alerts tells of, by their names."""
     schema: str = SCHEMA
 
     def published(self) -> list[tuple[Published, str]]:
@@ -66,6 +68,7 @@ def make(tables: Mapping[str, ScoreTable], folder: Path, weights: str, *, resamp
         results={name: _sha256(folder / f"{name}.json") for name in FILES if name in results},
         bootstrap={"resamples": resamples, "seed": SEED, "unit": "patient (BUS-BRA), near-duplicate group (BUSI)"},
         alerts=dict(results["alerts"]) if "alerts" in results else None,
+        around_alerts={name: dict(results[name]) for name in ON_ALERTS[1:] if name in results},
     )
 
 

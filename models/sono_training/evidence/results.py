@@ -5,6 +5,9 @@ gates.json       `sono bench gates --json`
 repeat.json      `sono bench repeat --json`
 arm.json         `make arm`
 alerts.json      `sono bench alerts --json`, on held-out stills: a section of its own, no row
+alert-law.json   `sono bench alerts --choose --json`, on the dev split: how the law was chosen
+clips.json       `sono bench clips --json`: real lung clips through the breast bundle
+clips-lung.json  the same of the held-out patients through the lung bundle
 """
 
 from __future__ import annotations
@@ -19,7 +22,9 @@ from sono_models.errors import BadManifest
 
 UNCOUNTED = "not counted"
 """How the note of a figure begins that is shown but meets nothing."""
-FILES = ("robustness", "gates", "repeat", "arm", "alerts")
+FILES = ("robustness", "gates", "repeat", "arm", "alerts", "alert-law", "clips", "clips-lung")
+ON_ALERTS = ("alerts", "alert-law", "clips", "clips-lung")
+"""Those that the section on alerts tells of."""
 _NEXT = "Run the command that makes it again"
 
 
