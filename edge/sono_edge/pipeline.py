@@ -140,7 +140,7 @@ class Pipeline:
         alert rests on frames of two models, and a picture that stands still is scored anew.
         """
         self.ai_on = before.ai_on
-        self.memory = replace(before.memory, window=(), suppressing=False)
+        self.memory = replace(before.memory, window=(), hold=None)
         if before.reader.spec == self.reader.spec:
             self._thumb, self._still_since_s = before._thumb, before._still_since_s
 
