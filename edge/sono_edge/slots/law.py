@@ -222,12 +222,12 @@ def self_test(limits: Limits, tested: Tried) -> Finding | None:
 
 
 def shadow(limits: Limits, seen: Compared) -> Finding | None:
-    if not seen.agreement >= limits.agreement:
-        words = f"agrees with the current bundle on {seen.agreement:.1%} of {seen.frames} live frames"
-        return Finding("shadow-agreement", f"{words}, at least {limits.agreement:.1%} is asked for")
     if not abs(seen.shift) <= limits.shift:
         words = f"scores {seen.frames} live frames {seen.shift:+.3f} from the current bundle on average"
         return Finding("shadow-shift", f"{words}, at most {limits.shift:g} is allowed")
+    if not seen.agreement >= limits.agreement:
+        words = f"agrees with the current bundle on {seen.agreement:.1%} of {seen.frames} live frames"
+        return Finding("shadow-agreement", f"{words}, at least {limits.agreement:.1%} is asked for")
     return None
 
 
