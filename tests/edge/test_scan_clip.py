@@ -132,7 +132,7 @@ def test_a_clip_is_there_before_its_scan_ends(tmp_path: Path) -> None:
     assert capture.clip_from_s == pytest.approx(capture.captured_s - 1.0, abs=0.11)
 
 
-def test_who_records_nothing_is_offered_nothing() -> None:
+def test_who_records_nothing_is_offered_nothing(tmp_path: Path) -> None:
     assert not NoScans().recording
-    with ScanWriter(Means(Store(Path("nowhere"), 100), SPEC, System("x")), backlog=1) as writer:
+    with ScanWriter(Means(Store(tmp_path, 100), SPEC, System("x")), backlog=1) as writer:
         assert writer.recording

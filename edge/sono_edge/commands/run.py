@@ -40,7 +40,7 @@ def run(
         model={"bundle": bundle, "runtime": runtime, "profile": profile, "profile_key": profile_key},
         view={"port": port},
         state={"folder": state},
-        update={"slots": "" if bundle else None},  # a bundle that is named here is the one that judges
+        trial={"folder": "" if bundle else None},  # a bundle that is named here is the one that judges
     )
     stop = threading.Event()
     for number in (signal.SIGTERM, signal.SIGINT):

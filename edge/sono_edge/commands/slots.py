@@ -95,5 +95,5 @@ def _slots(settings: AgentConfig) -> Slots:
     from sono_models.errors import BadConfig
 
     if settings.slots is None:
-        raise BadConfig("update.slots", "it is empty: this device takes no updates", "Set update.slots")
+        raise BadConfig("trial.folder", "it is empty: this device takes no updates", "Set trial.folder")
     return Slots(settings.slots)
