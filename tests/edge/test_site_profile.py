@@ -25,7 +25,7 @@ from sono_edge.sources import open_source
 from sono_edge.uplink import Uplink
 from sono_models import bundle
 from sono_models.errors import BadConfig, BadProfile, SonoError
-from sono_models.profile import Profile, Scaling
+from sono_models.profile import Profile, Scaling, apply
 from tests.support.alerts import some_vitals
 from tests.support.bundles import BREAST
 from tests.support.profiles import Files, made_for_breast, signed, written
@@ -54,9 +54,10 @@ def test_without_a_profile_the_bundle_stands_as_it_is() -> None:
 
 
 def test_the_agent_runs_under_the_profile_and_says_so(tmp_path: Path) -> None:
-    files = written(tmp_path, signed(profile(threshold=0.42)))
+    sites = profile(threshold=0.42)
+    files = written(tmp_path, signed(sites))
     with running(config(tmp_path, files)) as agent:
-        assert agent.parts.pipeline.threshold == 0.42
+        assert agent.parts.pipeline.threshold == apply(BUNDLE.manifest, sites).law.t_hi != BUNDLE.manifest.law.t_hi
         said = agent.parts.told.profile
         assert said.startswith("clinic-a-1.2.0@")
         assert agent.vitals().profile == agent.totals()["profile"] == said
