@@ -127,8 +127,8 @@ def test_an_update_from_staged_to_good_amid_a_stream(frames: list[Frame], tmp_pa
         assert bench.told.phases() == ["self-test", "shadow", "active", "good"]
         assert {report.rollout for report in bench.told.reports} == {"r1"}
         active = bench.told.reports[2]
-        assert active.evidence["shadow_agreement"] == 1.0
-        assert active.evidence["shadow_shift"] == 0.0
+        assert active.evidence["agreement"] == 1.0
+        assert active.evidence["shift"] == 0.0
         assert (bench.judging, bench.agent.parts.told.model.sha256) == ("1.0.0", sha256)
         assert (bench.beside.swaps, bench.beside.missed_most) == (1, 0)
         current = bench.slots.current()

@@ -155,7 +155,7 @@ def write_outcomes(path: Path, outcomes: Sequence[Outcome]) -> None:
 
 def _cell(value: object) -> str:
     if isinstance(value, float):
-        return "" if np.isnan(value) else f"{value:.6f}".rstrip("0").rstrip(".")
+        return "" if np.isnan(value) else f"{value:.9f}".rstrip("0").rstrip(".")
     return str(int(value)) if isinstance(value, bool | int) else str(value)
 
 

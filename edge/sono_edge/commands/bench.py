@@ -48,13 +48,14 @@ def live(
     ] = 1,
     *,
     scans: Annotated[
-        bool | None, typer.Option("--scans/--no-scans", help="Keep scans, beside an agent that does not; or keep none.")
-    ] = None,
+        bool, typer.Option("--scans/--no-scans", help="Keep scans, and measure what that costs beside an agent without.")
+    ] = False,
     as_json: JsonOption = False,
 ) -> None:
     """A 30 fps stream into a real agent with its page watched and alerts on.
 
-    With more than one viewer, or --scans, it also runs without, and gives ratios of the two.
+    The frame path alone unless --scans is given. With --scans, or more than one viewer, it also runs without, and
+    gives ratios of the two.
     """
     from sono_edge.bench.live import run
     from sono_models.bundle import default_path, read
