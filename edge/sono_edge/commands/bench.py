@@ -48,7 +48,7 @@ def live(
     ] = 1,
     *,
     scans: Annotated[
-        bool, typer.Option("--scans/--no-scans", help="Keep scans, and measure what that costs beside an agent without.")
+        bool, typer.Option("--scans/--no-scans", help="Keep scans; what that costs, beside an agent without.")
     ] = False,
     as_json: JsonOption = False,
 ) -> None:
