@@ -125,7 +125,7 @@ def test_the_command_shows_stages_and_goes_back(tmp_path: Path) -> None:
     assert staged.sha256 == order.sha256
     slots.take(staged)
     slots.good(slots.activate(staged, shipped_as_slot()))
-    assert "breast-0.3.0 judges" in command("back", state=tmp_path)
+    assert f"{shipped_as_slot().title} judges" in command("back", state=tmp_path)
     shown = json.loads(command("show", "--json", state=tmp_path))
     assert shown["current"]["place"] == "shipped"
     assert [(one["version"], one["code"]) for one in shown["refused"]] == [("1.0.0", "operator")]
@@ -137,7 +137,7 @@ def test_the_command_shows_stages_and_goes_back(tmp_path: Path) -> None:
 
 
 def test_without_slots_there_is_no_folder() -> None:
-    assert with_(AgentConfig(), update={"slots": ""}).slots is None
+    assert with_(AgentConfig(), trial={"folder": ""}).slots is None
     assert AgentConfig().slots == Path("state/slots")
 
 
