@@ -114,7 +114,7 @@ def _interval(figure: Callable[[Index], float], found: Outcomes, resamples: int)
 def _same(committed: float | None, ours: float) -> bool:
     if committed is None:
         return bool(np.isnan(ours))
-    return abs(committed - ours) <= 0.51 * 10**-PLACES
+    return abs(committed - ours) <= 0.51 * 10.0**-PLACES
 
 
 def _mean(values: Column) -> float:
