@@ -10,6 +10,7 @@ from pathlib import Path
 
 from sono_edge.scan.records import ScanRecord
 from sono_edge.scan.store import read_record
+from sono_models.durable import sync_file, sync_folder
 from sono_models.errors import BadConfig, DiskFull, Stopped
 
 Copy = Callable[[Path, Path], None]
@@ -79,7 +80,7 @@ def _take_place(part: Path, target: Path) -> None:
         shutil.rmtree(before, ignore_errors=True)
         target.replace(before)
     part.replace(target)
-    _sync_names(target.parent)
+    sync_folder(target.parent)
     shutil.rmtree(before, ignore_errors=True)
 
 
@@ -95,14 +96,5 @@ def _copy_all(source: Path, part: Path, copy: Copy) -> None:
 def _sync(folder: Path) -> None:
     """Every file of it, and their names."""
     for path in folder.iterdir():
-        with path.open("rb") as file:
-            os.fsync(file.fileno())
-    _sync_names(folder)
-
-
-def _sync_names(folder: Path) -> None:
-    opened = os.open(folder, os.O_RDONLY)
-    try:
-        os.fsync(opened)
-    finally:
-        os.close(opened)
+        sync_file(path)
+    sync_folder(folder)

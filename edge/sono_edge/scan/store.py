@@ -20,6 +20,7 @@ from pathlib import Path
 import msgspec
 
 from sono_edge.scan.records import CaptureRecord, ScanRecord
+from sono_models.durable import sync_folder
 from sono_models.errors import DiskFull, Stopped
 
 log = logging.getLogger(__name__)
@@ -106,7 +107,7 @@ class Store:
                     os.fsync(file.fileno())
                 self._make_room(part.stat().st_size, scan)
                 part.replace(folder / name)
-                _sync(folder)
+                sync_folder(folder)
                 return True
         finally:
             self.drop(scan, name)
@@ -188,15 +189,6 @@ def _part(folder: Path, name: str) -> Path:
 
 def _size(folder: Path) -> int:
     return sum(path.stat().st_size for path in folder.iterdir() if path.is_file())
-
-
-def _sync(folder: Path) -> None:
-    """The rename itself survives a power cut."""
-    opened = os.open(folder, os.O_RDONLY)
-    try:
-        os.fsync(opened)
-    finally:
-        os.close(opened)
 
 
 @contextmanager

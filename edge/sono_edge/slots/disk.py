@@ -14,6 +14,7 @@ from contextlib import suppress
 from pathlib import Path
 from typing import IO
 
+from sono_models import durable
 from sono_models.errors import DiskFull, Stopped
 
 
@@ -69,11 +70,7 @@ class Disk:
         path.unlink(missing_ok=True)
 
     def sync_folder(self, path: Path) -> None:
-        descriptor = os.open(path, os.O_RDONLY | os.O_DIRECTORY)
-        try:
-            os.fsync(descriptor)
-        finally:
-            os.close(descriptor)
+        durable.sync_folder(path)
 
 
 def _refusal(path: Path, error: OSError) -> DiskFull | Stopped:

@@ -22,7 +22,6 @@ from sono_edge.updater.order import DesiredFile, NoOrders
 from sono_edge.updater.repository import FolderRepository
 from sono_edge.updater.retries import Retries
 from sono_edge.updater.run import Here, Reports, Update, Ways
-from sono_edge.updater.staging import StagingArea
 from sono_edge.updater.web import Tls, WebRepository
 from sono_models import desired
 from sono_models.errors import BadConfig, DiskFull, Stopped
@@ -47,7 +46,6 @@ def updating(
     stop: threading.Event,
     *,
     stick: Path | None = None,
-    staging: StagingArea | None = None,
     clocks: Clocks = Clocks(),
 ) -> Iterator[Update]:
     """One run, ready to go; there is never more than one. Raises BadConfig, Stopped."""
@@ -72,7 +70,7 @@ def updating(
         back_off = BackOff(settings.retry_first_s, settings.retry_longest_s, clocks.chance)
         retries = Retries(settings.retries, back_off, pause)
         ways = _from_stick(stick, retries) if stick else _from_network(config, retries, clocks, stack)
-        made.append(Update(here, ways, staging or Slots(here.slots), reports, stop=stop, now=clocks.now))
+        made.append(Update(here, ways, Slots(here.slots), reports, stop=stop, now=clocks.now))
         yield made[0]
 
 
