@@ -17,7 +17,7 @@ from sqlalchemy.exc import ArgumentError, DBAPIError, NoSuchModuleError, Operati
 from sono_models.errors import BadConfig, DiskFull, Unavailable
 
 DEFAULT_URL = "sqlite:///fleet.sqlite"
-HEAD = "0002"
+HEAD = "0003"
 """The newest migration: with it the schema needs no look at the others."""
 
 

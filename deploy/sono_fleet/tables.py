@@ -12,6 +12,10 @@ def _name(column: str, *, key: bool = False) -> sa.Column[str]:
     return sa.Column(column, sa.String(64), primary_key=key, nullable=False)
 
 
+def _moment(column: str, *, nullable: bool = False) -> sa.Column[str]:
+    return sa.Column(column, sa.String(32), nullable=nullable)
+
+
 alerts = sa.Table(
     "alerts",
     schema,
@@ -144,3 +148,88 @@ switch = sa.Table(
     sa.Column("at", sa.String(32), nullable=False),
 )
 """A row `stop-all` is there while everything is stopped."""
+accounts = sa.Table(
+    "accounts",
+    schema,
+    _name("name", key=True),
+    sa.Column("role", sa.String(16), nullable=False),
+    sa.Column("secret", sa.Text, nullable=False),
+    _moment("created_at"),
+    sa.Column("disabled", sa.Boolean, nullable=False),
+    sa.Column("failures", sa.Integer, nullable=False),
+    _moment("locked_until", nullable=True),
+)
+"""People: `role` is viewer, operator or approver; `secret` an argon2id hash."""
+sessions = sa.Table(
+    "sessions",
+    schema,
+    sa.Column("token_sha256", sa.String(64), primary_key=True),
+    _name("name"),
+    _moment("begun_at"),
+    _moment("seen_at"),
+    _moment("ends_at"),
+)
+identities = sa.Table(
+    "identities",
+    schema,
+    sa.Column("serial", sa.String(64), primary_key=True),
+    _name("site"),
+    _name("device"),
+    sa.Column("fingerprint", sa.String(64), nullable=False),
+    _moment("issued_at"),
+    _moment("ends_at"),
+    _moment("revoked_at", nullable=True),
+    sa.Column("reason", sa.Text, nullable=False, server_default=""),
+    sa.Index("identities_by_device", "site", "device"),
+)
+"""Every certificate that was ever issued; `serial` in hexadecimal, `fingerprint` its sha256."""
+enrolments = sa.Table(
+    "enrolments",
+    schema,
+    sa.Column("code_sha256", sa.String(64), primary_key=True),
+    _name("site"),
+    _name("device"),
+    sa.Column("actor", sa.String(100), nullable=False),
+    _moment("made_at"),
+    _moment("ends_at"),
+    _moment("used_at", nullable=True),
+)
+"""One-time codes, never in clear."""
+drift_hours = sa.Table(
+    "drift_hours",
+    schema,
+    _name("site", key=True),
+    _name("device", key=True),
+    sa.Column("hour", sa.String(32), primary_key=True),
+    sa.Column("bundle_sha256", sa.String(64), primary_key=True),
+    sa.Column("frames", sa.BigInteger, nullable=False),
+    sa.Column("body", sa.Text, nullable=False),
+    _moment("received_at"),
+)
+drift_standings = sa.Table(
+    "drift_standings",
+    schema,
+    _name("site", key=True),
+    _name("device", key=True),
+    sa.Column("bundle_sha256", sa.String(64), nullable=False),
+    sa.Column("standing", sa.String(16), nullable=False),
+    sa.Column("measure", sa.String(32), nullable=False),
+    sa.Column("value", sa.Float, nullable=False),
+    sa.Column("frames", sa.BigInteger, nullable=False),
+    _moment("since"),
+    _moment("at"),
+    sa.Column("body", sa.Text, nullable=False),
+)
+"""`device` empty: the whole site. `standing` is too-few, steady, watch or drifting, `measure` what moved most."""
+fleet_alerts = sa.Table(
+    "fleet_alerts",
+    schema,
+    sa.Column("id", Id, primary_key=True),
+    _name("site"),
+    _name("device"),
+    sa.Column("kind", sa.String(32), nullable=False),
+    sa.Column("words", sa.Text, nullable=False),
+    _moment("raised_at"),
+    _moment("cleared_at", nullable=True),
+)
+"""What a fleet manager must hear of (a drifting site, a revoked device that still speaks), until it has passed."""
