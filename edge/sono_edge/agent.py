@@ -190,7 +190,7 @@ class Agent:
                     self.parts.scans.order(End(impression, scan or ""))
 
     def _acknowledge(self, seen: Seen) -> None:
-        """The alert that stands, or one that was there before; one of another run is noted in its scan alone."""
+        """The alert that stands, or one that was there before; one of another run is looked up in its scan."""
         at_s = self._last.frame.captured_s if self._last else 0.0
         track = self.parts.pipeline.memory.track
         standing = alert_name(self.parts.told.run, track.number) if track else None
@@ -222,8 +222,9 @@ class Agent:
     ) -> None:
         for event in events:
             name, track = alert_name(self.parts.told.run, event.track.number), event.track
-            self.parts.writer.put(alert(event, quality, self.parts.told, decision_ms=decision_ms, reason=reason))
-            step = AlertStep(name, event.kind, event.captured_s, track.score.value, track.seen, reason)
+            message = alert(event, quality, self.parts.told, decision_ms=decision_ms, reason=reason)
+            self.parts.writer.put(message)
+            step = AlertStep(name, event.kind, event.captured_s, track.score.value, track.seen, reason, message)
             self.parts.scans.tell(step)
             self._lines = _with_event(self._lines, event, name, self.parts.pipeline.memory.track)
             self._book.note(name, event, quality)

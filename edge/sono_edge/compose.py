@@ -47,21 +47,21 @@ class Nobody:
         pass
 
 
-def _scan_writer(config: AgentConfig, engine: Engine) -> ScanWriter:
+def _scan_writer(config: AgentConfig, engine: Engine, writer: AlertWriter) -> ScanWriter:
     from sono_edge.scan.store import Store  # noqa: PLC0415  (start-up that an agent without scans saves)
     from sono_edge.scan.writer import Means, ScanWriter  # noqa: PLC0415
 
     store = Store(config.state.scans, config.scan.quota_mb)
     kept = config.scan
-    means = Means(store, engine.pipeline.reader.spec, _system(engine), kept.preroll_s, keep_days=kept.keep_days)
-    return ScanWriter(means)
+    spec, system = engine.pipeline.reader.spec, _system(engine)
+    return ScanWriter(Means(store, spec, system, kept.preroll_s, keep_days=kept.keep_days, acknowledged=writer.put))
 
 
-def _scans(config: AgentConfig, stack: ExitStack, engine: Engine) -> tuple[ScanWriter, Exporter]:
+def _scans(config: AgentConfig, stack: ExitStack, engine: Engine, writer: AlertWriter) -> tuple[ScanWriter, Exporter]:
     from sono_edge.scan.exporter import Exporter  # noqa: PLC0415  (start-up that an agent without scans saves)
 
     exporter = stack.enter_context(Exporter(Path(config.state.folder), config.scan.export_folder))
-    return stack.enter_context(_scan_writer(config, engine)), exporter
+    return stack.enter_context(_scan_writer(config, engine, writer)), exporter
 
 
 def _view(config: AgentConfig, engine: Engine, shelf: ScanWriter | None, drive: Exporter | None) -> View:
@@ -124,12 +124,12 @@ def running(config: AgentConfig, *, loop: bool = False) -> Iterator[Agent]:
         shelf: ScanWriter | None = None
         drive: Exporter | None = None
         kept = source.kind == "scan"
+        writer = stack.enter_context(AlertWriter(config.state.outbox, config.device.site, config.device.id))
         if config.scan.enabled and not kept:  # who practises on a scan makes no new one
-            shelf, drive = _scans(config, stack, engine)
+            shelf, drive = _scans(config, stack, engine, writer)
             scans = shelf
         view = stack.enter_context(_view(config, engine, shelf, drive)) if config.view.enabled else None
         commands: queue.SimpleQueue[Press] = view.commands if view else queue.SimpleQueue()
-        writer = stack.enter_context(AlertWriter(config.state.outbox, config.device.site, config.device.id))
         capture = stack.enter_context(Capture(source, loop=loop, longest_wait_s=KEPT_GAP_S if kept else inf))
         updates = stack.enter_context(begun.beside(_around(writer, shelf, view)))
         notify = notifier()

@@ -41,18 +41,18 @@ def frames() -> list[Frame]:
 
 @contextmanager
 def agent_on(
-    frames: list[Frame], folder: Path, store: Store, backlog: int
+    frames: list[Frame], folder: Path, store: Store, backlog: int, *, run: str = "run"
 ) -> Iterator[tuple[Agent, HandFed, ScanWriter]]:
     bundle = read(BREAST)
     runtime = bundle.runtime("onnx")
     pipeline = Pipeline(verified_reader(bundle, runtime), bundle.manifest)
-    told = Provenance("run", "phantom", model_used(bundle, runtime), interval=pipeline.interval)
-    means = Means(store, pipeline.reader.spec, System(told.shown, interval=told.interval))
+    told = Provenance(run, "phantom", model_used(bundle, runtime), interval=pipeline.interval)
+    system = System(told.shown, interval=told.interval)
     source = HandFed(frames, "phantom")
     commands: queue.SimpleQueue[Press] = queue.SimpleQueue()
     with (
-        ScanWriter(means, backlog=backlog) as scans,
         AlertWriter(folder / "outbox.sqlite", "demo", "board-1") as writer,
+        ScanWriter(Means(store, pipeline.reader.spec, system, acknowledged=writer.put), backlog=backlog) as scans,
         Capture(source, wait=lambda stop, _: stop.is_set()) as capture,
     ):
         yield Agent(Parts(capture, pipeline, writer, Recorded(), commands, told, "", scans)), source, scans
@@ -122,3 +122,18 @@ def test_an_alert_is_acknowledged_by_name_also_when_it_is_gone(frames: list[Fram
     told = [one for one in stored(tmp_path / "outbox.sqlite") if one["kind"] == "acknowledged"]
     assert [(one["alert"], one["reason"]) for one in told] == [(standing, ""), (standing, "artefact")]
     assert not [line for line in agent._lines if line.alert == "run-0"]
+
+
+def test_an_alert_of_an_earlier_run_is_acknowledged_to_the_fleet_once(frames: list[Frame], tmp_path: Path) -> None:
+    store = Store(tmp_path / "scans", 100)
+    with agent_on(frames, tmp_path, store, 10_000, run="monday") as (agent, source, _):
+        drive(agent, source, {len(frames) - 1: EndScan()}, len(frames))
+    (before,) = [one for one in stored(tmp_path / "outbox.sqlite") if one["kind"] == "raised"]
+    with agent_on(frames, tmp_path, Store(tmp_path / "scans", 100), 10_000, run="tuesday") as (agent, source, _):
+        drive(agent, source, {1: Seen(before["alert"], "artefact"), 2: Seen(before["alert"], "artefact")}, 4)
+    seen = [one for one in stored(tmp_path / "outbox.sqlite") if one["kind"] == "acknowledged"]
+    assert [(one["alert"], one["reason"], one["acknowledgement"]) for one in seen] == [
+        (before["alert"], "artefact", "seen")
+    ]
+    assert (seen[0]["box"], seen[0]["score"], seen[0]["model"]) == (before["box"], before["score"], before["model"])
+    assert seen[0]["sequence"] > before["sequence"]

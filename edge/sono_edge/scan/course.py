@@ -11,6 +11,7 @@ from sono_edge.scan.selection import Selection
 from sono_edge.scan.sight import AlertStep, Sight
 from sono_edge.scan.summary import Tally
 from sono_edge.scene import State
+from sono_models.messages import Alert
 
 IDLE_END_S = 600.0
 """A scan without contact for so long has ended, whether or not somebody said so."""
@@ -69,6 +70,15 @@ def with_step(record: ScanRecord, step: AlertStep, began_s: float) -> ScanRecord
         round(max(step.score, before.score if before else 0.0), 4),
         step.seen,
         step.reason or (before.reason if before else ""),
+        before.raised if before else step.message,
     )
     known[step.alert] = after
     return None if after == before else msgspec.structs.replace(record, alerts=tuple(known.values()))
+
+
+def acknowledgement(record: ScanRecord, alert: str) -> Alert | None:
+    """The message that this alert was seen, with the times of the run that raised it; None where that is not known."""
+    known = next(one for one in record.alerts if one.alert == alert)
+    if known.raised is None:
+        return None
+    return msgspec.structs.replace(known.raised, kind="acknowledged", acknowledgement="seen", reason=known.reason)

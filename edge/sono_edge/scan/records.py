@@ -8,6 +8,7 @@ from typing import Literal
 import msgspec
 
 from sono_models.inputs import Box
+from sono_models.messages import Alert, SeenReason
 
 TOKEN = re.compile(r"[A-Za-z0-9_-]{1,64}")
 CaptureKind = Literal["automatic", "manual", "alert"]
@@ -40,7 +41,9 @@ class AlertRecord(msgspec.Struct, frozen=True):
     """Since the scan began."""
     score: float
     seen: bool = False
-    reason: str = ""
+    reason: SeenReason = ""
+    raised: Alert | None = None
+    """The message as it was raised, so that the alert can be acknowledged in a later run; None in older records."""
 
 
 class Span(msgspec.Struct, frozen=True):

@@ -81,7 +81,7 @@ def now_of(record: ScanRecord | None, elapsed_s: float, dropped: int, trouble: s
         started_at=record.started_at,
         elapsed_s=round(elapsed_s, 1),
         captures=record.captures,
-        alerts=record.alerts,
+        alerts=tuple(msgspec.structs.replace(alert, raised=None) for alert in record.alerts),
         counts=Counts(kinds["automatic"], kinds["manual"], kinds["alert"]),
         frames_dropped=dropped,
         trouble=trouble,

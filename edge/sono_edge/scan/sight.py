@@ -7,6 +7,7 @@ from typing import Protocol, TypeAlias
 
 from sono_edge.scene import State
 from sono_models.inputs import Box, Grey
+from sono_models.messages import Alert, SeenReason
 from sono_models.reader import Reading
 
 
@@ -35,7 +36,9 @@ class AlertStep:
     captured_s: float
     score: float
     seen: bool
-    reason: str = ""
+    reason: SeenReason = ""
+    message: Alert | None = None
+    """What the outbox was given; None for an acknowledgement of an alert that this run did not raise."""
 
 
 @dataclass(frozen=True, slots=True)

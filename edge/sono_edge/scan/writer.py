@@ -23,7 +23,7 @@ from typing import Self
 import msgspec
 
 from sono_edge.scan.clip import AFTER_S, Clips, Made
-from sono_edge.scan.course import AWAY, Course, with_step
+from sono_edge.scan.course import AWAY, Course, acknowledgement, with_step
 from sono_edge.scan.kept import described, png, saliency, storable
 from sono_edge.scan.preroll import PreRoll
 from sono_edge.scan.records import CaptureKind, CaptureRecord, ScanRecord
@@ -35,7 +35,7 @@ from sono_edge.scan.summary import System, recounted, summarise, with_impression
 from sono_edge.scan.wishes import Wishes
 from sono_models.errors import SonoError, Stopped
 from sono_models.inputs import InputSpec
-from sono_models.messages import rfc3339
+from sono_models.messages import Alert, rfc3339
 
 log = logging.getLogger(__name__)
 
@@ -68,6 +68,8 @@ class Means:
     now: Callable[[], datetime] = lambda: datetime.now(UTC)
     keep_days: int = 0
     """Older scans go; 0: none does but for room."""
+    acknowledged: Callable[[Alert], None] = lambda _alert: None
+    """Hears that somebody has seen an alert which an earlier run raised; it returns at once."""
 
 
 class ScanWriter:
@@ -278,8 +280,11 @@ class ScanWriter:
             self._save()
         late = (with_step(one, step, 0.0) for one in self._past()) if step.kind == "acknowledged" else ()
         changed = next((one for one in late if one is not None), None)
-        if changed is not None:
-            self._amend(recounted(changed))
+        if changed is None:
+            return
+        self._amend(recounted(changed))
+        if step.message is None and (seen := acknowledgement(changed, step.alert)) is not None:
+            self._means.acknowledged(seen)  # of an earlier run: only its scan knows what it was
 
     def _keep_now(self, kind: CaptureKind, alert: str = "") -> None:
         """The newest picture with the seconds before it."""
