@@ -70,7 +70,7 @@ def quantize_run(run: Path, roots: Mapping[str, Path], out: Path, plan: Plan = D
         "files": {name: hashlib.sha256(content).hexdigest() for name, content in models.items()},
         "bytes": {name: len(content) for name, content in models.items()},
         "calibration": {"images": len(rows), "names_sha256": names_digest(rows), "corrected_on": plan.correction},
-        "finetuned_on": plan.finetune,
+        "finetuned_on": min(plan.finetune, len(every)),
         "recipe": msgspec.to_builtins(plan),
         "dev_images": len(measured.pictures),
         "threshold": measured.threshold,
