@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import os
 import signal
 from collections.abc import Mapping
@@ -10,6 +11,9 @@ from pathlib import Path
 from sono_fleet.publish.disk import on_disk
 from sono_models.durable import write_durably
 from sono_models.errors import BadConfig
+
+TOLD = "applied.sha256"
+"""Of the files that the running broker was last told to read."""
 
 
 def write(folder: Path, files: Mapping[str, str | bytes]) -> list[str]:
@@ -24,6 +28,19 @@ def write(folder: Path, files: Mapping[str, str | bytes]) -> list[str]:
                 write_durably(path, raw)
                 changed.append(name)
     return changed
+
+
+def apply(folder: Path, files: Mapping[str, str | bytes], pid_file: Path) -> int | None:
+    """Reload the broker, unless it was told of just these files before. Returns its process id."""
+    whole = hashlib.sha256()
+    for name, content in sorted(files.items()):
+        whole.update(f"{name}\0".encode() + (content if isinstance(content, bytes) else content.encode()))
+    told = folder / TOLD
+    if told.exists() and told.read_text("utf-8").strip() == whole.hexdigest():
+        return None
+    pid = reload(pid_file)
+    write(folder, {TOLD: whole.hexdigest() + "\n"})
+    return pid
 
 
 def reload(pid_file: Path) -> int:

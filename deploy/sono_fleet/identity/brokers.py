@@ -35,6 +35,8 @@ class Site:
     port: int = 8883
     inside_port: int = 4222
     """NATS's own protocol, on loopback."""
+    user: str = ""
+    """Whom Mosquitto becomes when root starts it; empty: `mosquitto`, as it is built."""
 
 
 def mosquitto(site: Site, holders: Sequence[Holder]) -> dict[str, str]:
@@ -66,6 +68,8 @@ require_certificate true
 use_identity_as_username true
 use_username_as_clientid true
 """
+    if site.user:
+        settings += f"user {site.user}\n"
     return {"mosquitto.conf": settings, "acl": _acl(holders)}
 
 

@@ -259,6 +259,7 @@ def broker_config(
     host: Annotated[str, typer.Option()] = "0.0.0.0",  # noqa: S104
     port: Annotated[int, typer.Option(min=1, max=65_535)] = 8883,
     inside_port: Annotated[int, typer.Option(min=1, max=65_535, help="NATS's own protocol, on loopback.")] = 4222,
+    user: Annotated[str, typer.Option(help="Whom Mosquitto becomes when root starts it.")] = "",
     database: Database = DATABASE,
     *,
     apply: Annotated[bool, typer.Option("--apply", help="And have the running broker read it (SIGHUP).")] = False,
@@ -284,10 +285,12 @@ def broker_config(
         host=host,
         port=port,
         inside_port=inside_port,
+        user=user,
     )
     public: dict[str, str | bytes] = checked_list(ca, now())
-    changed = applying.write(folder, {**public, **brokers.made(kind, site, holders)})
-    told = applying.reload(pid_file or folder / brokers.PID) if apply and changed else None
+    files = {**public, **brokers.made(kind, site, holders)}
+    changed = applying.write(folder, files)
+    told = applying.apply(folder, files, pid_file or folder / brokers.PID) if apply else None
     if as_json:
         tell({"holders": len(holders), "changed": changed, "reloaded": told})
         return
