@@ -40,7 +40,11 @@ class Site:
 
 
 def mosquitto(site: Site, holders: Sequence[Holder]) -> dict[str, str]:
-    """`mosquitto.conf` and `acl`. A certificate's common name is user and client id: nobody takes another's session."""
+    """`mosquitto.conf` and `acl`. A certificate's common name is user and client id: nobody takes another's session.
+
+    No `persistent_client_expiration`: with it Mosquitto 2.0.11 enters a session whose client is away into its list
+    again at each SIGHUP, and crashes (seen). What waits is bounded by `max_queued_*`; a name has one session.
+    """
     settings = f"""\
 # {MADE}
 per_listener_settings false
@@ -55,7 +59,6 @@ max_packet_size {PAYLOAD_MOST + 1024}
 max_inflight_messages 100
 max_queued_messages 20000
 max_queued_bytes 67108864
-persistent_client_expiration 14d
 connection_messages true
 
 listener {site.port} {site.host}
