@@ -203,6 +203,19 @@ def test_a_session_is_nobody_elses(broker: SecuredBroker) -> None:
         pass  # not let in as another is as well
 
 
+def test_reloads_while_a_service_is_away_harm_nobody(broker: SecuredBroker) -> None:
+    with broker.link(FILES["ingest"], "sono-fleet-ingest", *FLEET_HEARS, persistent=True):
+        pass
+    for number in range(3):
+        broker.fleet.device(f"r{number}")
+        broker.apply()
+        assert not broker.refuses(FILES["a"])
+    with broker.link(FILES["ingest"], "sono-fleet-ingest", *FLEET_HEARS, persistent=True) as ingest:
+        with broker.link(FILES["b"], "ward-b-uplink") as b:
+            said(b, (topic("b", "alert"), b"still here"))
+        heard(ingest, b"still here")
+
+
 def test_revoked_and_enrolled_anew(broker: SecuredBroker) -> None:
     fleet = broker.fleet
     old = fleet.device("c")

@@ -40,7 +40,7 @@ def init(
 
     made = Authority.made(ca, name, passphrase(passphrase_file), now(), days)
     if as_json:
-        tell({"folder": ca, "fingerprint": made.fingerprint, "ends_at": made.certificate.not_valid_after_utc})
+        tell({"folder": str(ca), "fingerprint": made.fingerprint, "ends_at": made.certificate.not_valid_after_utc})
         return
     print(f"{ca / 'ca.pem'} goes to boards and brokers; {ca / 'ca-key.pem'} signs: keep it to yourself, a copy offline")
     print(f"fingerprint {made.fingerprint}")
@@ -321,6 +321,6 @@ def _hand_over(out: Path, name: str, issued: Issued, key: object, *, as_json: bo
         write_durably(files[0], issued.pem)
     ends = issued.certificate.not_valid_after_utc
     if as_json:
-        tell({"certificate": files[0], "key": files[1], "serial": issued.serial, "ends_at": ends})
+        tell({"certificate": str(files[0]), "key": str(files[1]), "serial": issued.serial, "ends_at": ends})
     else:
         print(f"{files[0]} and {files[1]}, until {ends:%Y-%m-%d}")
