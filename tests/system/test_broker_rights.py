@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Iterator
-from contextlib import suppress
+from contextlib import ExitStack, suppress
 from pathlib import Path
 from typing import Any
 
@@ -311,3 +311,26 @@ def _certificate_days(store: Store) -> float | None:
             if days is not None and days > 31:
                 return days
     return None
+
+
+def test_a_revoked_board_that_is_connected_is_not_heard_any_more(broker: SecuredBroker) -> None:
+    fleet = broker.fleet
+    own = fleet.device("d")
+    broker.apply()
+    with broker.link(FILES["ingest"], "sono-ingest", *FLEET_HEARS) as ingest, ExitStack() as stack:
+        standing: list[Link] = []
+
+        def taken() -> bool:
+            stack.close()
+            standing[:] = [stack.enter_context(broker.link(own, "ward-d-uplink"))]
+            said(standing[0], (topic("d", "alert"), b"before"))
+            return any(message.body == b"before" for message in ingest.turn(0.3, most=50))
+
+        until(taken)
+        fleet.revoke(Who("ward", "d"))
+        broker.apply()
+        until(lambda: broker.refuses(own))
+        said(standing[0], (topic("d", "alert"), b"after"))
+        with broker.link(FILES["a"], "ward-a-uplink") as a:
+            said(a, (topic("a", "alert"), b"marker"))
+        assert not [message for message in heard(ingest, b"marker") if message.body == b"after"]
