@@ -41,6 +41,7 @@ def broker(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFact
         for kind in ("ingest", "engine", "web"):
             FILES[kind] = fleet.service(kind)
         with SecuredBroker(request.param, fleet) as running:
+            until(lambda: not running.refuses(FILES["a"]), seconds=60)  # NATS makes its streams for the first one
             yield running
 
 
