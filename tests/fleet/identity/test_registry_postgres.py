@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import pytest
@@ -51,8 +52,8 @@ def test_a_code_once_and_no_renewal_past_a_revocation(tmp_path: Path) -> None:
         assert {one.standing(now()) for one in registry.all()} == {"revoked"}
 
 
-def _all(jobs: list[object]) -> None:
-    threads = [threading.Thread(target=job, name=f"job-{number}") for number, job in enumerate(jobs)]  # type: ignore[arg-type]
+def _all(jobs: Sequence[Callable[[], None]]) -> None:
+    threads = [threading.Thread(target=job, name=f"job-{number}") for number, job in enumerate(jobs)]
     for thread in threads:
         thread.start()
     for thread in threads:
