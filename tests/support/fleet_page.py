@@ -135,6 +135,7 @@ def settle(store: Store, boards: list[Board], at: datetime) -> None:
         reports = [report for board in mine for report in _reports(board, when)]
         alerts = [_alert(board, number, when) for board in mine for number in range(board.alerts)]
         store.commit(alerts, reports, when)
+        store.commit([], [_gone(board, when) for board in mine if not board.online], when)
 
 
 def _reports(board: Board, at: datetime) -> Iterator[Report]:
@@ -150,10 +151,13 @@ def _reports(board: Board, at: datetime) -> Iterator[Report]:
         board.outbox, vitals, 0.4, 512.0, board.temperature, False, board.disk_mb, 0.02, board.days
     )
     yield Report(board.site, board.name, "health", _event(board, "health", health, at), values)
-    if not board.online:
-        gone = messages.DeviceState(online=False, reason=board.reason)
-        quiet: dict[str, Any] = {"online": False, "stopped": False}
-        yield Report(board.site, board.name, "state", _event(board, "state", gone, at), quiet)
+
+
+def _gone(board: Board, at: datetime) -> Report:
+    """The will, or a goodbye: it comes after all else."""
+    gone = messages.DeviceState(online=False, reason=board.reason)
+    values = {"online": False, "stopped": board.reason == "stopped"}
+    return Report(board.site, board.name, "state", _event(board, "state", gone, at), values)
 
 
 def _alert(board: Board, number: int, at: datetime) -> Delivered:

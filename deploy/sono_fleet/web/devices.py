@@ -106,7 +106,7 @@ class _Source:
         self.own, self.whole, self.ends_at = own.c.standing, whole.c.standing, newest.c.ends_at
 
     def everything(self) -> sa.Select[Any]:
-        return sa.select(
+        columns: list[Any] = [
             devices.c.site,
             devices.c.device,
             devices.c.online,
@@ -120,7 +120,8 @@ class _Source:
             self.ends_at.label("ends_at"),
             self.own.label("own"),
             self.whole.label("whole"),
-        ).select_from(self._joined)
+        ]
+        return sa.select(*columns).select_from(self._joined)
 
     def query(self, wanted: Wanted) -> sa.Select[Any]:
         query = self.everything()
@@ -149,7 +150,7 @@ class _Source:
         return sa.select(sa.func.count().label("all"), *sums).select_from(self._joined)
 
     def of(self, trouble: Trouble) -> sa.ColumnElement[bool]:
-        """Whether a row is in this trouble, as the database says it; `_troubles` says the same of a row that was read."""
+        """Whether a row is in this trouble, as the database says it; `_troubles` says the same of a row in hand."""
         online = sa.func.coalesce(devices.c.online, sa.false()).is_(True)
         soon = rfc3339(self._at + timedelta(days=CERTIFICATE_DAYS))
         said: dict[Trouble, sa.ColumnElement[bool]] = {

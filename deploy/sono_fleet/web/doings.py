@@ -74,6 +74,7 @@ def new(request: Request, house: InHouse, session: InSession) -> Response:
 
 @router.post("/new-rollout")
 def make(
+    *,
     request: Request,
     house: InHouse,
     session: InSession,

@@ -75,15 +75,24 @@ def moment(value: str | datetime | None, now: datetime) -> Markup:
         return Markup("never")
     at = datetime.fromisoformat(value) if isinstance(value, str) else value
     away = now - at
-    words = "now" if abs(away) < timedelta(seconds=1) else duration(round(abs(away).total_seconds()))
+    words = "now" if abs(away) < timedelta(seconds=1) else _rough(abs(away))
     if words != "now":
         words = f"{words} ago" if away > timedelta(0) else f"in {words}"
     exact = at.astimezone(UTC).isoformat(sep=" ", timespec="seconds").replace("+00:00", " UTC")
     return Markup('<time datetime="{}" title="{}">{}</time>').format(at.isoformat(), exact, words)
 
 
+def _rough(away: timedelta) -> str:
+    """In whole units: nobody counts the seconds of an hour."""
+    seconds = round(away.total_seconds())
+    for unit, size, least in (("days", 86_400, 2 * 86_400), ("h", 3600, 2 * 3600), ("min", 60, 120)):
+        if seconds >= least:
+            return f"{seconds // size} {unit}"
+    return f"{seconds} s"
+
+
 def figure(value: float | None, unit: str = "", digits: int = 0) -> str:
-    return "–" if value is None else f"{value:,.{digits}f}{unit}"
+    return "\u2013" if value is None else f"{value:,.{digits}f}{unit}"
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,4 +1,4 @@
-"""The page's other lists, each a page of rows that the database cut: roll-outs, members, fleet alerts, the audit log."""
+"""The page's other lists, each a page of rows that the database cut: roll-outs, members, fleet alerts, audit."""
 
 from __future__ import annotations
 
@@ -143,7 +143,7 @@ def audit_on(database: Database, page: int, rollout: str = "", actor: str = "") 
     with database.reading() as connection:
         found, rows = page_of(connection, query, page)
     names = ("sequence", "at", "actor", "action", "rollout")
-    return found, [AuditLine(*(row[name] for name in names), _tree(row["body"])) for row in rows]
+    return found, [AuditLine(**{name: row[name] for name in names}, evidence=_tree(row["body"])) for row in rows]
 
 
 @dataclass(frozen=True, slots=True)

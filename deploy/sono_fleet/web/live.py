@@ -63,6 +63,28 @@ class _Watched:
     trouble: str = ""
 
 
+@dataclass(slots=True)
+class _Heard:
+    """What one browser knows."""
+
+    state: str
+    number: int = 0
+    trouble: str = ""
+
+    def news_of(self, watched: _Watched) -> list[bytes]:
+        news = []
+        if watched.trouble != self.trouble:
+            self.trouble = watched.trouble
+            news.append(event("trouble", str(escape(self.trouble))))
+        if watched.number != self.number:
+            self.number = watched.number
+            news.append(event("chart", watched.html))
+        if watched.state and watched.state != self.state:
+            self.state = watched.state
+            news.append(event("state", self.state))
+        return news
+
+
 class Live:
     """`run` is its one loop; it looks at nothing while nobody watches."""
 
@@ -114,7 +136,7 @@ class Live:
         mine.watchers += 1
         self._wake.set()
         try:
-            number, trouble = 0, ""
+            heard = _Heard(state)
             loop = asyncio.get_running_loop()
             check_at = loop.time() + CHECK_S
             while not self._closing:
@@ -124,15 +146,8 @@ class Live:
                     if not await asyncio.to_thread(_still, holds):
                         yield event("gone", "Your session has ended. Load this page again to log in.")
                         return
-                if mine.trouble != trouble:
-                    trouble = mine.trouble
-                    yield event("trouble", str(escape(trouble)))
-                if mine.number != number:
-                    number = mine.number
-                    yield event("chart", mine.html)
-                if mine.state and mine.state != state:
-                    state = mine.state
-                    yield event("state", state)
+                for news in heard.news_of(mine):
+                    yield news
                 if not await _within(tick, BEAT_S):
                     yield b": beat\n\n"
         finally:

@@ -19,7 +19,7 @@ from sono_fleet.web.devices import TROUBLES, Sort, Trouble, Wanted
 from sono_fleet.web.house import House
 from sono_fleet.web.paging import PER_PAGE, Page
 from sono_fleet.web.sessions import Session
-from sono_models.errors import BadOrder, Refused, SonoError, Unavailable
+from sono_models.errors import BadOrder, Refused, Unavailable
 
 router = APIRouter(tags=["pages"], default_response_class=HTMLResponse, dependencies=[Depends(own_form)])
 Number = Annotated[int, Query(ge=1, le=1_000_000)]
@@ -160,7 +160,7 @@ def audit(
 ) -> Response:
     found, lines = lists.audit_on(house.database, page, rollout, actor)
     verified = house.verifier.verified(house.now())
-    values = {"page": found, "lines": lines, "rollout": rollout, "actor": actor, "verified": verified}
+    values: dict[str, Any] = {"page": found, "lines": lines, "rollout": rollout, "actor": actor, "verified": verified}
     return house.show(request, "audit.html", session, **values)
 
 

@@ -35,7 +35,7 @@ class Opened:
 
 
 class Shelf:
-    """`repository`: the folder of `sono fleet init`, or None. A bundle is verified whole before a word of it is shown."""
+    """`repository`: the folder of `sono fleet init`, or None. A bundle is verified whole before a word is shown."""
 
     def __init__(self, database: Database, repository: Path | None) -> None:
         self._database, self._repository = database, repository
