@@ -92,7 +92,7 @@ class Visitor:
         self.form = found[1] if found else self.form
         return answer
 
-    def post(self, path: str, headers: dict[str, str] | None = None, **fields: str) -> httpx.Response:
+    def post(self, path: str, headers: dict[str, str] | None = None, **fields: Any) -> httpx.Response:
         return self._client.post(path, data={"form": self.form, **fields}, headers=headers)
 
     def log_in(self, name: str, password: str = PASSWORD, to: str = "/devices") -> httpx.Response:
@@ -139,14 +139,24 @@ def settle(store: Store, boards: list[Board], at: datetime) -> None:
 
 
 def _reports(board: Board, at: datetime) -> Iterator[Report]:
-    said = {"bundle": board.bundle, "bundle_sha256": board.sha256, "profile": "bundle"}
-    state = messages.DeviceState(board.online, board.reason, agent=board.agent, slot="current", **said)  # type: ignore[arg-type]
+    said: dict[str, Any] = {"bundle": board.bundle, "bundle_sha256": board.sha256, "profile": "bundle"}
+    state = messages.DeviceState(board.online, board.reason, agent=board.agent, slot="current", **said)
     values = {"online": True, "stopped": False, **said}
     yield Report(board.site, board.name, "state", _event(board, "state", state, at), values)
-    latency = messages.LatencyMs(22.0, 31.0, 39.0)
     vitals = messages.Vitals(
-        "scanning", 30.0, 29.9, 10_000, 9_900, 90, 10, latency, 4, 152.0, messages.rfc3339(at), **said
-    )  # type: ignore[arg-type]
+        capture="scanning",
+        fps_in=30.0,
+        fps_scored=29.9,
+        frames_in=10_000,
+        frames_scored=9_900,
+        frames_reused=90,
+        frames_dropped=10,
+        latency_ms=messages.LatencyMs(22.0, 31.0, 39.0),
+        alerts_raised=4,
+        memory_mb=152.0,
+        at=messages.rfc3339(at),
+        **said,
+    )
     health = messages.Health(
         board.outbox, vitals, 0.4, 512.0, board.temperature, False, board.disk_mb, 0.02, board.days
     )

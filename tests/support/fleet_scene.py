@@ -30,7 +30,7 @@ from tests.support.fleet_page import Board, certified, drifts, people, settle, w
 from tests.support.orders import KEYS
 from tests.support.rollouts import NEW, Fleet, plan_of
 
-SITES = {"charite-mitte": 120, "kigali-north": 90, "mobile-unit-3": 24, "ward-7b": 66}
+SITES = {"clinic-mitte": 120, "clinic-north": 90, "mobile-unit-3": 24, "ward-7b": 66}
 PHASES = ("offered", "downloading", "verified", "self-test", "shadow", "active", "good")
 FINE = {"golden_difference": 0.002, "agreement": 0.968, "shift": 0.012, "alert_ratio": 1.08, "latency_ratio": 1.03}
 
@@ -44,13 +44,13 @@ def boards() -> list[Board]:
         for number in range(1, count + 1)
     ]
     troubles: dict[tuple[str, str], dict[str, object]] = {
-        ("charite-mitte", "cart-004"): {"temperature": 86.0},
-        ("charite-mitte", "cart-007"): {"online": False, "heard_s": 8200.0, "reason": "stopped"},
-        ("charite-mitte", "cart-011"): {"outbox": 42, "heard_s": 900.0},
-        ("charite-mitte", "cart-015"): {"days": 6.0},
-        ("charite-mitte", "cart-018"): {"disk_mb": 412.0, "outbox": 3},
-        ("kigali-north", "cart-002"): {"outbox": 117, "heard_s": 5400.0},
-        ("kigali-north", "cart-030"): {"online": False, "heard_s": 190_000.0, "reason": "connection lost"},
+        ("clinic-mitte", "cart-004"): {"temperature": 86.0},
+        ("clinic-mitte", "cart-007"): {"online": False, "heard_s": 8200.0, "reason": "stopped"},
+        ("clinic-mitte", "cart-011"): {"outbox": 42, "heard_s": 900.0},
+        ("clinic-mitte", "cart-015"): {"days": 6.0},
+        ("clinic-mitte", "cart-018"): {"disk_mb": 412.0, "outbox": 3},
+        ("clinic-north", "cart-002"): {"outbox": 117, "heard_s": 5400.0},
+        ("clinic-north", "cart-030"): {"online": False, "heard_s": 190_000.0, "reason": "connection lost"},
         ("ward-7b", "cart-060"): {"alerts": 24},
     }
     return [replace(board, **troubles.get((board.site, board.name), {"alerts": 2})) for board in made]  # type: ignore[arg-type]
@@ -112,11 +112,11 @@ def scene(folder: Path, url: str | None = None) -> Iterator[Scene]:
             people(database, at)
             all_boards = boards()
             settle(store, all_boards, at)
-            drifts(database, "kigali-north", "", "drifting", at)
+            drifts(database, "clinic-north", "", "drifting", at)
             drifts(database, "ward-7b", "cart-012", "watch", at)
             words = "its quality histogram moved (PSI 0.31 over 24,000 frames): no wave opens there"
-            warns(database, "kigali-north", "drifting", words, at)
-            certified(database, "charite-mitte", "cart-015", "5f01c2", at, 6.0)
+            warns(database, "clinic-north", "drifting", words, at)
+            certified(database, "clinic-mitte", "cart-015", "5f01c2", at, 6.0)
             old = Release("bundle", "lung", "0.1.0", "lung/stable/lung-0.1.0.tar", "2" * 64, 900)
             releases.add(database, old, at, by="test")
             settled = [replace(board, alerts=0) for board in all_boards]

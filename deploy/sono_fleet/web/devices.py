@@ -147,7 +147,8 @@ class _Source:
 
     def counts(self) -> sa.Select[Any]:
         sums = [sa.func.sum(sa.case((self.of(trouble), 1), else_=0)).label(trouble) for trouble in TROUBLES]
-        return sa.select(sa.func.count().label("all"), *sums).select_from(self._joined)
+        columns: list[Any] = [sa.func.count().label("all"), *sums]
+        return sa.select(*columns).select_from(self._joined)
 
     def of(self, trouble: Trouble) -> sa.ColumnElement[bool]:
         """Whether a row is in this trouble, as the database says it; `_troubles` says the same of a row in hand."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+import signal
 import socket
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -69,8 +70,14 @@ class Server(uvicorn.Server):
 
 def serve(house: House, where: Listening, told: Callable[[str], None] = lambda _url: None) -> None:
     """Until a signal ends it. `told` hears the address as soon as it answers."""
+    for number in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(number, _heard)
     with bind(where) as listener:
         make_server(house, where, told).run(sockets=[listener])
+
+
+def _heard(*_: object) -> None:
+    """uvicorn ends at a signal, and then raises it once more: that one has been heard already."""
 
 
 def make_server(house: House, where: Listening, told: Callable[[str], None] = lambda _url: None) -> Server:
