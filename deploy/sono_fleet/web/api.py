@@ -61,8 +61,7 @@ def rollouts(house: InHouse, page: Number = 1) -> list[RolloutLine]:
 
 @router.get("/rollouts/{name}")
 def rollout(house: InHouse, name: str) -> Chart:
-    record_of(house, name)
-    return house.charts.of(name, house.now())
+    return house.charts.drawn(record_of(house, name), house.now())
 
 
 @router.get("/rollouts/{name}/plan")

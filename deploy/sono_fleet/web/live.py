@@ -14,7 +14,7 @@ from markupsafe import escape
 from sono_fleet.rollout import waves
 from sono_fleet.rollout.course import Device, Key
 from sono_fleet.rollout.plan import Plan
-from sono_fleet.rollout.records import Records
+from sono_fleet.rollout.records import Record, Records
 from sono_fleet.tables import rollouts
 from sono_fleet.web.chart import Chart, chart
 from sono_models.errors import BadOrder, SonoError
@@ -41,7 +41,9 @@ class Charts:
 
     def of(self, name: str, at: datetime) -> Chart:
         """Raises BadOrder when there is none of this name."""
-        record = self._records.one(name)
+        return self.drawn(self._records.one(name), at)
+
+    def drawn(self, record: Record, at: datetime) -> Chart:
         return chart(record, self.in_scope(record.plan, at), at)
 
     def in_scope(self, plan: Plan, at: datetime) -> int:

@@ -87,7 +87,7 @@ def rollout_page(
     )
     log_page, entries = lists.audit_on(house.database, 1, rollout=name)
     values = {
-        "chart": house.charts.of(name, house.now()),
+        "chart": house.charts.drawn(record, house.now()),
         "plan": record.plan,
         "page": page,
         "members": members,
@@ -103,8 +103,8 @@ def rollout_page(
 @router.get("/rollouts/{name}/actions")
 def actions(request: Request, house: InHouse, session: InSession, name: str) -> Response:
     """The buttons that this state and this person's role have."""
-    record_of(house, name)
-    return house.show(request, "_actions.html", session, chart=house.charts.of(name, house.now()))
+    drawn = house.charts.drawn(record_of(house, name), house.now())
+    return house.show(request, "_actions.html", session, chart=drawn)
 
 
 @router.get("/rollouts/{name}/live")

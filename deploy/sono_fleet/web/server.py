@@ -77,7 +77,7 @@ def serve(house: House, where: Listening, told: Callable[[str], None] = lambda _
 
 
 def _heard(*_: object) -> None:
-    """uvicorn ends at a signal, and then raises it once more: that one has been heard already."""
+    """Uvicorn ends at a signal, and then raises it once more: that one has been heard already."""
 
 
 def make_server(house: House, where: Listening, told: Callable[[str], None] = lambda _url: None) -> Server:
