@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from datetime import timedelta
 from pathlib import Path
+from typing import Any
 
 import msgspec
 import pytest
@@ -92,7 +93,12 @@ def test_words_go_to_the_desk_and_its_refusals_come_back_with_reason_and_next_st
 
 
 def test_a_new_roll_out_is_looked_at_first_and_who_made_it_does_not_approve_it(served: Served) -> None:
-    fields = {"name": "r2", "release": "bundle breast-0.3.1", "waves": "50%\n100%", "devices": "demo/d1, demo/d2"}
+    fields: dict[str, Any] = {
+        "name": "r2",
+        "release": "bundle breast-0.3.1",
+        "waves": "50%\n100%",
+        "devices": "demo/d1, demo/d2",
+    }
     with served.visitor("anna") as visitor:
         visitor.post("/rollouts/r1/say", word="abort")
         look = visitor.post("/new-rollout", action="look", four_eyes="on", **fields)
@@ -126,7 +132,7 @@ def test_a_new_roll_out_is_looked_at_first_and_who_made_it_does_not_approve_it(s
 def test_a_form_that_cannot_be_says_the_thing_the_reason_and_the_next_step(
     served: Served, field: str, text: str, words: str
 ) -> None:
-    fields = {"name": "r2", "release": "bundle breast-0.3.1", "waves": "100%", field: text}
+    fields: dict[str, Any] = {"name": "r2", "release": "bundle breast-0.3.1", "waves": "100%", field: text}
     with served.visitor("otto") as visitor:
         answer = visitor.post("/new-rollout", action="make", **fields)
     assert answer.status_code == 422
