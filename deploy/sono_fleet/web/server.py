@@ -70,10 +70,14 @@ class Server(uvicorn.Server):
 
 def serve(house: House, where: Listening, told: Callable[[str], None] = lambda _url: None) -> None:
     """Until a signal ends it. `told` hears the address as soon as it answers."""
-    for number in (signal.SIGTERM, signal.SIGINT):
-        signal.signal(number, _heard)
     with bind(where) as listener:
-        make_server(house, where, told).run(sockets=[listener])
+        server = make_server(house, where, told)
+        before = {number: signal.signal(number, _heard) for number in (signal.SIGTERM, signal.SIGINT)}
+        try:
+            server.run(sockets=[listener])
+        finally:
+            for number, handler in before.items():
+                signal.signal(number, handler)
 
 
 def _heard(*_: object) -> None:
