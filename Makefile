@@ -55,6 +55,7 @@ train: .venv-train/installed
 # after a change of a message or of the manifest
 schemas: .venv/installed
 	$(BIN)/python -m sono_models.publish_schemas docs/asyncapi.json models/sono_models/schemas
+	$(BIN)/python -m sono_fleet.web.publish_openapi docs/fleet-openapi.json
 
 bundle: train
 	$(TRAIN)/sono model quantize --run $(RUNS)/breast --recipe quantize/recipes/qat.toml --out $(RUNS)/breast/int8 \

@@ -13,6 +13,7 @@ from sono_fleet.rollout.command import app as rollout_app
 from sono_fleet.rollout.command import engine
 from sono_fleet.rollout.fleet_command import audit_app, releases_app, sites_app, tag
 from sono_fleet.simulate.command import simulate
+from sono_fleet.web.command import account_app, serve
 
 if TYPE_CHECKING:
     from sono_fleet.store import Delivered
@@ -29,6 +30,8 @@ app.add_typer(audit_app, name="audit")
 app.add_typer(ca_app, name="ca")
 app.add_typer(enroll_app, name="enroll")
 app.command("broker-config")(broker_config)
+app.command("serve")(serve)
+app.add_typer(account_app, name="account")
 devices_app = typer.Typer(add_completion=False, invoke_without_command=True, help="What each device said last; tags.")
 devices_app.command("tag")(tag)
 app.add_typer(devices_app, name="devices")

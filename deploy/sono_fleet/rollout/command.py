@@ -48,31 +48,32 @@ def create(
     as_json: AsJson = False,
 ) -> None:
     """Write a roll-out down. It waits for `approve`; nothing is sent before."""
-    from sono_fleet.rollout import desk, releases, words
-    from sono_fleet.rollout.plan import Plan, Scope, checked
+    from sono_fleet.rollout import desk
+    from sono_fleet.rollout.asked import Asked, planned
     from sono_fleet.rollout.records import Records
 
-    rest: dict[str, Any] = {"soak_s": words.seconds(soak), "deadline_s": words.seconds(deadline)}
-    rest |= {"sample": sample, "max_failures": max_failures}
+    asked = Asked(
+        name,
+        bundle,
+        profile,
+        wave or (),
+        site or (),
+        tag or (),
+        device or (),
+        limit or (),
+        soak,
+        deadline,
+        sample,
+        max_failures,
+        silence,
+        quiet,
+        spread,
+        patience,
+        four_eyes,
+        by or me(),
+    )
     with opened(database) as there:
-        target, made = releases.wanted(there, bundle, profile)
-        sites = tuple(site or ()) if made is None else (made.site,)
-        plan_ = checked(
-            Plan(
-                name,
-                target,
-                tuple(words.wave(text, rest) for text in wave or words.WAVES),
-                Scope(sites, tuple(tag or ()), tuple(device or ())),
-                words.limits(limit or []),
-                kind="bundle" if made is None else "profile",
-                by=by or me(),
-                four_eyes=four_eyes,
-                silence_s=words.seconds(silence),
-                quiet_s=words.seconds(quiet),
-                spread_s=words.seconds(spread),
-                patience_s=words.seconds(patience),
-            )
-        )
+        plan_ = planned(there, asked)
         records = Records(there)
         if dry_run:
             rows = desk.preview(plan_, desk.fleet_for(records, plan_, now()), now())
