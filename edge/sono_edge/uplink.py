@@ -22,7 +22,7 @@ from sono_edge.outbox import Outbox
 from sono_edge.slots.folder import Slots
 from sono_models import __version__, messages
 from sono_models.errors import BrokerLost, Refused, SonoError, Stopped, Unavailable
-from sono_models.link import Endpoint, Link, Message, Will
+from sono_models.link import Endpoint, Link, Message, Nodes, Will
 from sono_models.updates import UpdateReport
 
 log = logging.getLogger(__name__)
@@ -53,7 +53,8 @@ class Uplink:
         chance: Callable[[], float] = random.random,
     ) -> None:
         self._site, self._device = config.device.site, config.device.id
-        self._endpoint = endpoint(config.broker)
+        self._client_id = f"{self._site}-{self._device}-uplink"
+        self._nodes = Nodes(endpoint(config.broker), self._client_id)
         self._slots = Slots(config.slots) if config.slots else None
         self._outbox, self._board, self._stop = outbox, board, stop
         self._clock, self._now = clock, now
@@ -106,13 +107,13 @@ class Uplink:
             return
         will = Will(self._topic("state"), self._event("state", self._device_state(online=False, reason="lost")))
         hears = [self._topic("ack"), self._topic("desired")]
-        link = Link(self._endpoint, f"{self._site}-{self._device}-uplink", subscribe=hears, will=will)
+        link = Link(self._nodes.now, self._client_id, subscribe=hears, will=will)
         self._link = self._stack.enter_context(link)
         self._reconnect.reset()
         self._delivery.begin()
         self._trouble = ""
         self._health_at = self._clock()
-        log.info("uplink: connected to %s:%d, %d alerts wait", *self._where(), self._outbox.depth())
+        log.info("uplink: connected to %s, %d alerts wait", self._nodes.said, self._outbox.depth())
         self._publish_state(online=True, reason="connected")
 
     def _serve(self, link: Link) -> None:
@@ -214,9 +215,6 @@ class Uplink:
     def _topic(self, topic: messages.Topic) -> str:
         return messages.topic_of(self._site, self._device, topic)
 
-    def _where(self) -> tuple[str, int]:
-        return self._endpoint.host, self._endpoint.port
-
     def _in_trouble(self, words: str) -> None:
         """The first failure warns, its repeats are for whoever debugs."""
         level = logging.DEBUG if self._trouble else logging.WARNING
@@ -226,6 +224,7 @@ class Uplink:
     def _hang_up(self) -> None:
         self._link = None
         self._stack.close()
+        self._nodes.next()
         self._try_at = self._clock() + self._reconnect.next_s()
 
 
@@ -246,6 +245,7 @@ def endpoint(broker: Broker) -> Endpoint:
         tls_cert=broker.tls_cert,
         tls_key=broker.tls_key,
         keepalive_s=broker.keepalive_s,
+        also=broker.also,
     )
 
 
