@@ -30,6 +30,11 @@ log = logging.getLogger(__name__)
 STEP_S = 0.1
 """How long one step waits for news from the broker, and so how late it may see a new alert."""
 GOODBYE_S = 2.0
+HEARS_QOS = 0
+"""An acknowledgement is cumulative and said again; an order is retained and published again when the fleet's side
+connects anew. QoS 1 would add nothing to that, and NATS keeps a replicated consumer for each such subscription
+(docs/adr/0019-beyond-one-machine.md).
+"""
 ACK_BYTES = 4096
 REFUSALS_TOLD = 5
 """So many different refusals of desired documents are reported to the fleet between two starts."""
@@ -107,7 +112,7 @@ class Uplink:
             return
         will = Will(self._topic("state"), self._event("state", self._device_state(online=False, reason="lost")))
         hears = [self._topic("ack"), self._topic("desired")]
-        link = Link(self._nodes.now, self._client_id, subscribe=hears, will=will)
+        link = Link(self._nodes.now, self._client_id, subscribe=hears, will=will, qos=HEARS_QOS)
         self._link = self._stack.enter_context(link)
         self._reconnect.reset()
         self._delivery.begin()

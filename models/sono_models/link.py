@@ -96,7 +96,7 @@ class Link:
     """A context manager: inside it the broker has let us in. Every method raises BrokerLost once it is gone.
 
     `persistent` keeps the session at the broker, which then holds messages for us while we are away, and
-    leaves the acknowledging of what arrives to `done`. Raises BadConfig for certificates that cannot be read.
+    leaves the acknowledging of what arrives to `done`. `qos` is of what it subscribes to. Raises BadConfig for certificates that cannot be read.
     """
 
     def __init__(
@@ -107,9 +107,10 @@ class Link:
         subscribe: Sequence[str] = (),
         will: Will | None = None,
         persistent: bool = False,
+        qos: int = 1,
     ) -> None:
         self.endpoint = endpoint
-        self._subscribe = subscribe
+        self._subscribe, self._qos = subscribe, qos
         self._arrived: list[Message] = []
         self._outstanding: dict[int, float] = {}
         self._refusal: str | None = None
@@ -194,7 +195,7 @@ class Link:
         deadline = time.monotonic() + ANSWER_S
         self._await(lambda: self._is_up, deadline, "no answer to the handshake")
         if self._subscribe:
-            self._checked(self._client.subscribe([(topic, 1) for topic in self._subscribe])[0])
+            self._checked(self._client.subscribe([(topic, self._qos) for topic in self._subscribe])[0])
             self._await(lambda: self._is_subscribed, deadline, "no answer to the subscription")
 
     def _await(self, true: Callable[[], bool], deadline: float, otherwise: str) -> None:

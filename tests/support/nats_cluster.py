@@ -24,13 +24,14 @@ server_name: node-{number}
 host: "127.0.0.1"
 port: -1
 jetstream {{ store_dir: "{folder}", max_memory_store: 64MB }}
-cluster {{ name: sonoedge, host: "127.0.0.1", port: {route}, routes: [{routes}] }}
+{cluster}
 mqtt {{
   host: "127.0.0.1", port: {mqtt}
   stream_replicas: {replicas}
   max_ack_pending: 2000, ack_wait: "5s"
 }}
 """
+CLUSTER = 'cluster {{ name: sonoedge, host: "127.0.0.1", port: {route}, routes: [{routes}] }}'
 """`sync_interval` stays at its two minutes: what one node had not on its disk is on two others."""
 
 
@@ -84,9 +85,9 @@ class NatsCluster:
         mqtt, route = self._ports[number]
         routes = ", ".join(f'"nats://127.0.0.1:{port}"' for _, port in self._ports)
         settings = folder / "nats.conf"
-        text = SETTINGS.format(
-            number=number, folder=folder, route=route, routes=routes, mqtt=mqtt, replicas=len(self._ports)
-        )
+        count = len(self._ports)
+        cluster = CLUSTER.format(route=route, routes=routes) if count > 1 else ""
+        text = SETTINGS.format(number=number, folder=folder, cluster=cluster, mqtt=mqtt, replicas=count)
         settings.write_text(text, "utf-8")
         log: IO[bytes] = self._stack.enter_context((folder / "nats.log").open("ab"))
         command = [_server(), "-c", str(settings)]
