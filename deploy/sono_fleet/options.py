@@ -72,6 +72,10 @@ def host_and_port(text: str) -> tuple[str, int]:
 def nodes(text: str) -> tuple[str, int, tuple[str, ...]]:
     """HOST:PORT[,HOST:PORT…]: the first node of a cluster, and the others as an endpoint takes them."""
     from sono_models.address import addresses  # noqa: PLC0415
+    from sono_models.errors import BadConfig  # noqa: PLC0415
 
-    (host, port), *others = addresses(text)
+    try:
+        (host, port), *others = addresses(text)
+    except BadConfig as problem:
+        raise typer.BadParameter(str(problem), param_hint="--broker") from problem
     return host, port, tuple(f"{name}:{number}" for name, number in others)

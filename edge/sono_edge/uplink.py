@@ -87,6 +87,11 @@ class Uplink:
                 except (BrokerLost, Stopped, Unavailable):
                     log.warning("uplink: the broker did not hear that we stop")
 
+    @property
+    def node(self) -> Endpoint:
+        """The broker that it talks to, or tries."""
+        return self._nodes.now
+
     def run(self) -> None:
         while not self._stop.is_set():
             self.step()

@@ -22,7 +22,7 @@ import msgspec
 
 from sono_fleet.publish.keys import KeyFolder, Ring
 from sono_fleet.publish.outlets import Outlet
-from sono_fleet.publish.repository import METADATA, TARGETS, SignedRepository, locked, read_settings
+from sono_fleet.publish.repository import METADATA, TARGETS, Settings, SignedRepository, locked, read_settings
 from sono_models.errors import BadConfig, Unavailable
 
 IMMUTABLE = "public, max-age=31536000, immutable"
@@ -59,8 +59,9 @@ def copy_out(
 
     `repair`: what is there with another content is written anew. It is known by reading all of it.
     """
+    settings = read_settings(folder)
     with locked(folder):
-        version = _whole(folder, now)
+        version = _whole(folder, settings, now)
         _check_not_newer(outlet, version)
         written = skipped = sent = 0
         for file in _in_order(folder):
@@ -74,9 +75,9 @@ def copy_out(
     return CopiedOut(outlet.said, written, skipped, sent, version)
 
 
-def _whole(folder: Path, now: datetime) -> int:
+def _whole(folder: Path, settings: Settings, now: datetime) -> int:
     """The timestamp's version; the repository is not copied as long as anything in it is wrong."""
-    repository = SignedRepository(folder, KeyFolder(folder, Ring()), read_settings(folder), now)
+    repository = SignedRepository(folder, KeyFolder(folder, Ring()), settings, now)
     timestamp = repository.open("timestamp").signed
     version = int(timestamp.version)
     if not version:
