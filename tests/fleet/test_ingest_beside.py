@@ -123,4 +123,4 @@ def test_two_that_take_everything_absorb_each_others_on_postgresql(
     with postgres() as url:
         one, two = beside(broker, url, "both", [WHOLE, WHOLE])
     assert one.tally.committed + two.tally.committed == DEVICES * EACH
-    assert one.tally.duplicates + two.tally.duplicates == DEVICES * EACH
+    assert one.tally.duplicates + two.tally.duplicates >= DEVICES * EACH

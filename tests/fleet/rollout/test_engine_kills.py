@@ -88,7 +88,7 @@ def bench(tmp_path: Path) -> Iterator[Bench]:
         fleet.alive()
         engines: dict[str, Child] = {}
         made = Bench(fleet, engines)
-        plan = plan_of(25, 100, scope=Scope(sites=("kills",)), soak_s=0.5, silence_s=3600.0)
+        plan = plan_of(25, 100, scope=Scope(sites=("kills",)), soak_s=0.5)
         desk.create(made.records, plan, fleet.now)
         desk.say(made.records, "r1", "approve", fleet.now, by="ben")
         at = ("--broker", f"{broker.host}:{broker.port}", "--key", str(key), "--every", "0.2")
