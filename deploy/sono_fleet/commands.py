@@ -45,6 +45,7 @@ def ingest(
         str, typer.Option(help="Unlike any other ingester's beside it; the broker keeps its session.")
     ] = "",
     share: Annotated[str, typer.Option(metavar="K/N", help="Only the K-th of N shares of the devices.")] = "1/1",
+    forget: Annotated[bool, typer.Option("--forget", help="End this name's session at the broker, and stop.")] = False,
     once_seconds: Annotated[float | None, typer.Option(min=0, help="End after so many seconds.")] = None,
     as_json: Annotated[bool, typer.Option("--json", help="A JSON object for each alert as it is committed.")] = False,
 ) -> None:
@@ -52,7 +53,7 @@ def ingest(
     import signal
     import threading
 
-    from sono_fleet.ingest import CLIENT_ID, Ingest
+    from sono_fleet.ingest import CLIENT_ID, Ingest, end_session
     from sono_fleet.store import Store
     from sono_models.link import Endpoint
 
@@ -64,6 +65,10 @@ def ingest(
     told = _tell if as_json else _say_nothing
     client_id = f"{CLIENT_ID}-{name}" if name else CLIENT_ID
     part = _share(share)
+    if forget:
+        end_session(where, client_id)
+        print(f"The broker holds nothing for {client_id} any more", flush=True)
+        return
     with Store(database) as store, Ingest(store, where, stop, told=told, client_id=client_id, share=part) as taker:
         alarm = None
         if once_seconds is not None:

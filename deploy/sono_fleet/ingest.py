@@ -11,7 +11,7 @@ import threading
 import time
 import zlib
 from collections.abc import Callable, Mapping, Sequence
-from contextlib import ExitStack
+from contextlib import ExitStack, suppress
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import Any, Literal, Self
@@ -223,6 +223,16 @@ class Ingest:
         level = logging.DEBUG if self._trouble else logging.WARNING
         self._trouble = words
         log.log(level, "ingest: %s", words)
+
+
+def end_session(endpoint: Endpoint, client_id: str) -> None:
+    """The broker keeps nothing more for an ingester that will not come back. Raises BrokerLost when no node answers."""
+    first, *others = endpoint.nodes()
+    for node in others:
+        with suppress(BrokerLost), Link(node, client_id):
+            return
+    with Link(first, client_id):
+        return
 
 
 def read_message(message: Message) -> Delivered | Report:

@@ -7,14 +7,17 @@ from __future__ import annotations
 
 import shutil
 import socket
+import ssl
 import subprocess
 import sys
 from contextlib import ExitStack
+from dataclasses import replace
 from pathlib import Path
 from typing import IO, Self
 
 from sono_models.errors import BrokerLost
 from sono_models.link import Endpoint, Link
+from tests.support.authority import Authority
 from tests.support.waiting import until
 
 NODES = 3
@@ -29,8 +32,10 @@ mqtt {{
   host: "127.0.0.1", port: {mqtt}
   stream_replicas: {replicas}
   max_ack_pending: 2000, ack_wait: "5s"
+  {tls}
 }}
 """
+TLS = 'tls {{ cert_file: "{cert}", key_file: "{key}", ca_file: "{ca}", verify: true }}'
 CLUSTER = 'cluster {{ name: sonoedge, host: "127.0.0.1", port: {route}, routes: [{routes}] }}'
 """`sync_interval` stays at its two minutes: what one node had not on its disk is on two others."""
 
@@ -38,8 +43,10 @@ CLUSTER = 'cluster {{ name: sonoedge, host: "127.0.0.1", port: {route}, routes: 
 class NatsCluster:
     """A context manager: inside it every node lets clients in."""
 
-    def __init__(self, folder: Path, nodes: int = NODES) -> None:
-        self._folder = folder
+    def __init__(self, folder: Path, nodes: int = NODES, authority: Authority | None = None) -> None:
+        self._folder, self._authority = folder, authority
+        self._node = None if authority is None else authority.issue("node")
+        self._client = None if authority is None else authority.issue("client")
         self._ports = [_free_ports(2) for _ in range(nodes)]
         self._children: list[subprocess.Popen[bytes] | None] = [None] * nodes
         self._stack = ExitStack()
@@ -52,6 +59,15 @@ class NatsCluster:
     def endpoint(self) -> Endpoint:
         (host, port), *others = self.addresses
         return Endpoint(host, port, also=tuple(f"{name}:{number}" for name, number in others))
+
+    @property
+    def client_tls(self) -> ssl.SSLContext | None:
+        """How a client gets in; None: without TLS."""
+        if self._authority is None or self._client is None:
+            return None
+        made = ssl.create_default_context(cafile=self._authority.cert)
+        made.load_cert_chain(self._client.cert, self._client.key)
+        return made
 
     @property
     def said(self) -> str:
@@ -87,7 +103,10 @@ class NatsCluster:
         settings = folder / "nats.conf"
         count = len(self._ports)
         cluster = CLUSTER.format(route=route, routes=routes) if count > 1 else ""
-        text = SETTINGS.format(number=number, folder=folder, cluster=cluster, mqtt=mqtt, replicas=count)
+        tls = ""
+        if self._authority is not None and self._node is not None:
+            tls = TLS.format(cert=self._node.cert, key=self._node.key, ca=self._authority.cert)
+        text = SETTINGS.format(number=number, folder=folder, cluster=cluster, mqtt=mqtt, replicas=count, tls=tls)
         settings.write_text(text, "utf-8")
         log: IO[bytes] = self._stack.enter_context((folder / "nats.log").open("ab"))
         command = [_server(), "-c", str(settings)]
@@ -107,10 +126,16 @@ class NatsCluster:
     def _lets_in(self, number: int) -> bool:
         host, port = self.addresses[number]
         try:
-            with Link(Endpoint(host, port), f"ready-{number}", subscribe=["ready"]):
+            with Link(self._as_client(Endpoint(host, port)), f"ready-{number}", subscribe=["ready"]):
                 return True
         except BrokerLost:
             return False
+
+    def _as_client(self, endpoint: Endpoint) -> Endpoint:
+        if self._authority is None or self._client is None:
+            return endpoint
+        ca, pair = str(self._authority.cert), self._client
+        return replace(endpoint, tls_ca=ca, tls_cert=str(pair.cert), tls_key=str(pair.key))
 
 
 def _free_ports(count: int) -> list[int]:

@@ -9,7 +9,6 @@ from __future__ import annotations
 import json
 import resource
 import sys
-import time
 from datetime import UTC, datetime
 from typing import Any
 
@@ -51,19 +50,18 @@ def _costs(store: Store, url: str, make: Any, table: str) -> dict[str, float]:
     kind = "alert" if table == "alerts" else "health"
     sent = [(f"board-{n % 1000}", n // 1000 + 1) for n in range(COUNT)]
     bodies = [Message(f"sono/v1/{SITE}/{name}/{kind}", make(name, number), False, 1) for name, number in sent]
-    ours, theirs, began = _own_s(), _server_s(url), time.monotonic()
+    ours, theirs, wal = _own_s(), _server_s(url), _wal(store)
     for begin in range(0, COUNT, BATCH):
         read = [read_message(one) for one in bodies[begin : begin + BATCH]]
         delivered = [one for one in read if isinstance(one, Delivered)]
         store.commit(delivered, [one for one in read if isinstance(one, Report)], AT)
-    seconds = time.monotonic() - began
     with store.database.reading() as connection:
         size = connection.execute(sa.text(f"SELECT pg_total_relation_size('{table}')")).scalar_one()
         count = connection.execute(sa.text(f"SELECT count(*) FROM {table}")).scalar_one()
     return {
         "our_cpu_ms": round((_own_s() - ours) / COUNT * 1000, 3),
         "postgresql_cpu_ms": round((_server_s(url) - theirs) / COUNT * 1000, 3),
-        "a_second_in_one_process": round(COUNT / seconds),
+        "log_bytes": round((_wal(store) - wal) / COUNT),
         "row_bytes_with_indices": round(int(size) / int(count)),
     }
 
@@ -97,6 +95,12 @@ def _others() -> dict[str, bytes]:
 
 def _event(topic: Any, name: str, event_id: str, data: object) -> bytes:
     return messages.encode(topic, data, source=f"/sono/{SITE}/{name}", event_id=event_id, at=AT)
+
+
+def _wal(store: Store) -> int:
+    """So far written ahead: what a replica has to be sent, too."""
+    with store.database.reading() as connection:
+        return int(connection.execute(sa.text("SELECT pg_current_wal_lsn() - '0/0'::pg_lsn")).scalar_one())
 
 
 def _own_s() -> float:
