@@ -16,6 +16,7 @@ from sono_fleet.simulate.command import simulate
 if TYPE_CHECKING:
     from sono_fleet.ingest import Share
     from sono_fleet.store import Delivered
+    from sono_models.link import Endpoint
 
 app = typer.Typer(add_completion=False, no_args_is_help=True, help="The fleet's side: ingest alerts and look at them.")
 publishing.register(app)
@@ -53,7 +54,7 @@ def ingest(
     import signal
     import threading
 
-    from sono_fleet.ingest import CLIENT_ID, Ingest, end_session
+    from sono_fleet.ingest import CLIENT_ID, Ingest
     from sono_fleet.store import Store
     from sono_models.link import Endpoint
 
@@ -64,12 +65,13 @@ def ingest(
         signal.signal(number, lambda *_: stop.set())
     told = _tell if as_json else _say_nothing
     client_id = f"{CLIENT_ID}-{name}" if name else CLIENT_ID
-    part = _share(share)
     if forget:
-        end_session(where, client_id)
-        print(f"The broker holds nothing for {client_id} any more", flush=True)
+        _forget(where, client_id)
         return
-    with Store(database) as store, Ingest(store, where, stop, told=told, client_id=client_id, share=part) as taker:
+    with (
+        Store(database) as store,
+        Ingest(store, where, stop, told=told, client_id=client_id, share=_share(share)) as taker,
+    ):
         alarm = None
         if once_seconds is not None:
             alarm = threading.Timer(once_seconds, stop.set)
@@ -154,6 +156,13 @@ def tally(
         print(msgspec.json.encode(counts).decode())
     else:
         print(f"{counts['committed']} committed, {counts['duplicates']} duplicates absorbed")
+
+
+def _forget(where: Endpoint, client_id: str) -> None:
+    from sono_fleet.ingest import end_session
+
+    end_session(where, client_id)
+    print(f"The broker holds nothing for {client_id} any more")
 
 
 def _share(text: str) -> Share:

@@ -46,6 +46,9 @@ class _Placed(msgspec.Struct, frozen=True):
     data: _Place
 
 
+_PLACED = msgspec.json.Decoder(_Placed)
+
+
 @dataclass(frozen=True, slots=True)
 class Share:
     """Of `of` ingesters side by side, the one of this `number` (from 1): which devices are its own."""
@@ -277,7 +280,7 @@ def _said(data: messages.DeviceState | messages.Health) -> dict[str, Any]:
 
 def _in_order(site: str, device: str, topic: messages.InOrder, raw: bytes) -> Delivered:
     try:
-        place = msgspec.json.decode(raw, type=_Placed).data
+        place = _PLACED.decode(raw).data
     except msgspec.DecodeError as problem:
         raise Rejected(f"not an {topic} event") from problem
     if place.device != device:

@@ -96,7 +96,8 @@ class Link:
     """A context manager: inside it the broker has let us in. Every method raises BrokerLost once it is gone.
 
     `persistent` keeps the session at the broker, which then holds messages for us while we are away, and
-    leaves the acknowledging of what arrives to `done`. `qos` is of what it subscribes to. Raises BadConfig for certificates that cannot be read.
+    leaves the acknowledging of what arrives to `done`. `qos` is of what it subscribes to. Raises BadConfig for
+    certificates that cannot be read.
     """
 
     def __init__(
