@@ -21,7 +21,7 @@ test-train: .venv-train/installed
 	$(TRAIN)/python -m pytest tests/training tests/quantize -m train
 
 # real peers: Debian's mosquitto, chromium and chromium-driver must be installed (.ci/run does that)
-test-peers: .venv/installed
+test-peers: .venv/peers
 	$(BIN)/python -m pytest -m peer
 
 check: .venv/installed
@@ -84,6 +84,10 @@ evidence: .venv-train/installed
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c $(PINS) -e '.[test,check,browser]'
 	@# for the axe-core that it ships; what it depends on (playwright, 130 MB) is not needed
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c $(PINS) --no-deps axe-playwright-python
+	touch $@
+
+.venv/peers: .venv/installed
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c $(PINS) -e '.[peers]'
 	touch $@
 
 .venv-train/installed: .venv/bin/python pyproject.toml deploy/constraints-train.txt

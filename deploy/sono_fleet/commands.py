@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from sono_fleet.identity.commands import broker_config, ca_app, enroll_app
-from sono_fleet.options import DATABASE, Database, host_and_port, table
+from sono_fleet.options import BROKERS, DATABASE, Brokers, Database, nodes, table
 from sono_fleet.publish import commands as publishing
 from sono_fleet.rollout.command import app as rollout_app
 from sono_fleet.rollout.command import engine
@@ -16,7 +16,9 @@ from sono_fleet.simulate.command import simulate
 from sono_fleet.web.command import account_app, serve
 
 if TYPE_CHECKING:
+    from sono_fleet.ingest import Share
     from sono_fleet.store import Delivered
+    from sono_models.link import Endpoint
 
 app = typer.Typer(add_completion=False, no_args_is_help=True, help="The fleet's side: ingest alerts and look at them.")
 publishing.register(app)
@@ -40,13 +42,18 @@ app.add_typer(devices_app, name="devices")
 @app.command()
 def ingest(
     *,
-    broker: Annotated[str, typer.Option(metavar="HOST:PORT")] = "127.0.0.1:1883",
+    broker: Brokers = BROKERS,
     database: Database = DATABASE,
     username: Annotated[str, typer.Option(help="The broker's name for the fleet.")] = "",
     password: Annotated[str, typer.Option(envvar="SONO_BROKER_PASSWORD", help="Better in the environment.")] = "",
     tls_ca: Annotated[str, typer.Option(help="The broker's authority; with it the link is TLS.")] = "",
     tls_cert: Annotated[str, typer.Option(help="The fleet's own certificate.")] = "",
     tls_key: Annotated[str, typer.Option(help="Its key.")] = "",
+    name: Annotated[
+        str, typer.Option(help="Unlike any other ingester's beside it; the broker keeps its session.")
+    ] = "",
+    share: Annotated[str, typer.Option(metavar="K/N", help="Only the K-th of N shares of the devices.")] = "1/1",
+    forget: Annotated[bool, typer.Option("--forget", help="End this name's session at the broker, and stop.")] = False,
     once_seconds: Annotated[float | None, typer.Option(min=0, help="End after so many seconds.")] = None,
     as_json: Annotated[bool, typer.Option("--json", help="A JSON object for each alert as it is committed.")] = False,
 ) -> None:
@@ -54,17 +61,24 @@ def ingest(
     import signal
     import threading
 
-    from sono_fleet.ingest import Ingest
+    from sono_fleet.ingest import CLIENT_ID, Ingest
     from sono_fleet.store import Store
     from sono_models.link import Endpoint
 
-    host, port = host_and_port(broker)
-    where = Endpoint(host, port, username, password, tls_ca, tls_cert, tls_key)
+    host, port, others = nodes(broker)
+    where = Endpoint(host, port, username, password, tls_ca, tls_cert, tls_key, also=others)
     stop = threading.Event()
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, lambda *_: stop.set())
     told = _tell if as_json else _say_nothing
-    with Store(database) as store, Ingest(store, where, stop, told=told) as taker:
+    client_id = f"{CLIENT_ID}-{name}" if name else CLIENT_ID
+    if forget:
+        _forget(where, client_id)
+        return
+    with (
+        Store(database) as store,
+        Ingest(store, where, stop, told=told, client_id=client_id, share=_share(share)) as taker,
+    ):
         alarm = None
         if once_seconds is not None:
             alarm = threading.Timer(once_seconds, stop.set)
@@ -149,6 +163,22 @@ def tally(
         print(msgspec.json.encode(counts).decode())
     else:
         print(f"{counts['committed']} committed, {counts['duplicates']} duplicates absorbed")
+
+
+def _forget(where: Endpoint, client_id: str) -> None:
+    from sono_fleet.ingest import end_session
+
+    end_session(where, client_id)
+    print(f"The broker holds nothing for {client_id} any more")
+
+
+def _share(text: str) -> Share:
+    from sono_fleet.ingest import Share
+
+    number, _, of = text.partition("/")
+    if not (number.isdigit() and of.isdigit() and 1 <= int(number) <= int(of)):
+        raise typer.BadParameter(f"{text!r} is not K/N with K from 1 to N, such as 2/3", param_hint="--share")
+    return Share(int(number), int(of))
 
 
 def _tell(alert: Delivered) -> None:

@@ -9,8 +9,9 @@ from __future__ import annotations
 import logging
 import threading
 import time
+import zlib
 from collections.abc import Callable, Mapping, Sequence
-from contextlib import ExitStack
+from contextlib import ExitStack, suppress
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import Any, Literal, Self
@@ -20,7 +21,7 @@ import msgspec
 from sono_fleet.store import Delivered, Line, Outcome, Report, Standing, Store
 from sono_models import messages
 from sono_models.errors import BrokerLost, Stopped, Unavailable
-from sono_models.link import Endpoint, Link, Message
+from sono_models.link import Endpoint, Link, Message, Nodes
 
 log = logging.getLogger(__name__)
 
@@ -45,6 +46,27 @@ class _Placed(msgspec.Struct, frozen=True):
     data: _Place
 
 
+_PLACED = msgspec.json.Decoder(_Placed)
+
+
+@dataclass(frozen=True, slots=True)
+class Share:
+    """Of `of` ingesters side by side, the one of this `number` (from 1): which devices are its own."""
+
+    number: int = 1
+    of: int = 1
+
+    def holds(self, topic: str) -> bool:
+        """By site and device, so that one device's messages meet in one ingester."""
+        if self.of == 1:
+            return True
+        name = "/".join(topic.split("/")[2:4])
+        return zlib.crc32(name.encode()) % self.of == self.number - 1
+
+
+WHOLE = Share()
+
+
 class Rejected(Exception):
     """A message that has no place here. `kind` is a few words, the same for all of its kind."""
 
@@ -60,10 +82,16 @@ class Tally:
     committed: int = 0
     duplicates: int = 0
     rejected: dict[str, int] = field(default_factory=dict)
+    of_others: int = 0
+    """Left to the ingesters beside this one."""
 
 
 class Ingest:
-    """One loop over `step`, one process a database. A context manager. `told` hears each newly committed alert."""
+    """One loop over `step`. A context manager. `told` hears each newly committed alert.
+
+    Several may run beside each other on one PostgreSQL, each under a `client_id` of its own: everyone hears
+    everything, and takes its `share`; where shares overlap, the database absorbs what comes twice.
+    """
 
     def __init__(
         self,
@@ -73,11 +101,13 @@ class Ingest:
         *,
         told: Callable[[Delivered], None] = lambda _alert: None,
         client_id: str = CLIENT_ID,
+        share: Share = WHOLE,
         now: Callable[[], datetime] = lambda: datetime.now(UTC),
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
-        self._store, self._endpoint, self._stop = store, endpoint, stop
-        self._told, self._client_id = told, client_id
+        self._store, self._stop = store, stop
+        self._told, self._client_id, self._share = told, client_id, share
+        self._nodes = Nodes(endpoint, client_id)
         self._now, self._clock = now, clock
         self._stack = ExitStack()
         self._link: Link | None = None
@@ -116,15 +146,16 @@ class Ingest:
         if left > 0:
             self._stop.wait(min(left, STEP_S))
             return
-        link = Link(self._endpoint, self._client_id, subscribe=SUBSCRIBED, persistent=True)
+        link = Link(self._nodes.now, self._client_id, subscribe=SUBSCRIBED, persistent=True)
         self._link = self._stack.enter_context(link)
         self._trouble = ""
-        log.info("ingest: connected to %s:%d", self._endpoint.host, self._endpoint.port)
+        log.info("ingest: connected to %s", self._nodes.said)
 
     def _hang_up(self) -> None:
         self._link = None
         self._stack.close()
         self._pending.clear()  # the broker sends them again
+        self._nodes.next()
         self._try_at = self._clock() + RETRY_S
 
     def _serve(self, link: Link) -> None:
@@ -145,6 +176,9 @@ class Ingest:
         delivered: list[Delivered] = []
         reports: list[Report] = []
         for message in batch:
+            if not self._share.holds(message.topic):
+                self.tally.of_others += 1
+                continue
             try:
                 read = read_message(message)
             except Rejected as problem:
@@ -154,6 +188,8 @@ class Ingest:
                 delivered.append(read)
             else:
                 reports.append(read)
+        if not delivered and not reports:
+            return Outcome({}, ())
         outcome = self._store.commit(delivered, reports, self._now())
         for alert in outcome.fresh:
             if alert.problem:
@@ -190,6 +226,16 @@ class Ingest:
         level = logging.DEBUG if self._trouble else logging.WARNING
         self._trouble = words
         log.log(level, "ingest: %s", words)
+
+
+def end_session(endpoint: Endpoint, client_id: str) -> None:
+    """The broker keeps nothing more for an ingester that will not come back. Raises BrokerLost when no node answers."""
+    first, *others = endpoint.nodes()
+    for node in others:
+        with suppress(BrokerLost), Link(node, client_id):
+            return
+    with Link(first, client_id):
+        return
 
 
 def read_message(message: Message) -> Delivered | Report:
@@ -234,7 +280,7 @@ def _said(data: messages.DeviceState | messages.Health) -> dict[str, Any]:
 
 def _in_order(site: str, device: str, topic: messages.InOrder, raw: bytes) -> Delivered:
     try:
-        place = msgspec.json.decode(raw, type=_Placed).data
+        place = _PLACED.decode(raw).data
     except msgspec.DecodeError as problem:
         raise Rejected(f"not an {topic} event") from problem
     if place.device != device:

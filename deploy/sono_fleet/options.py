@@ -19,6 +19,10 @@ Database = Annotated[
 ]
 DATABASE = "sqlite:///fleet.sqlite"
 AsJson = Annotated[bool, typer.Option("--json", help="For a machine: JSON, one object a line.")]
+Brokers = Annotated[
+    str, typer.Option("--broker", metavar="HOST:PORT,…", help="The broker, or every node of its cluster.")
+]
+BROKERS = "127.0.0.1:1883"
 By = Annotated[str, typer.Option(envvar="SONO_FLEET_BY", help="Whose word this is; the audit log keeps it.")]
 
 
@@ -63,3 +67,15 @@ def host_and_port(text: str) -> tuple[str, int]:
     if not host or not port.isdigit():
         raise typer.BadParameter(f"{text!r} is not HOST:PORT", param_hint="--broker")
     return host, int(port)
+
+
+def nodes(text: str) -> tuple[str, int, tuple[str, ...]]:
+    """HOST:PORT[,HOST:PORT…]: the first node of a cluster, and the others as an endpoint takes them."""
+    from sono_models.address import addresses  # noqa: PLC0415
+    from sono_models.errors import BadConfig  # noqa: PLC0415
+
+    try:
+        (host, port), *others = addresses(text)
+    except BadConfig as problem:
+        raise typer.BadParameter(str(problem), param_hint="--broker") from problem
+    return host, port, tuple(f"{name}:{number}" for name, number in others)

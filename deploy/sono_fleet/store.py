@@ -152,6 +152,7 @@ def _inserted(connection: sa.Connection, batch: Sequence[Delivered], at: datetim
 
 
 def _report(connection: sa.Connection, reports: Sequence[Report], at: datetime) -> None:
+    _lock_devices(connection, reports)
     groups: dict[tuple[str, ...], list[dict[str, Any]]] = {}
     for report in reports:
         values = {report.kind: report.body, f"{report.kind}_at": _text(at), **report.values}
@@ -165,6 +166,18 @@ def _report(connection: sa.Connection, reports: Sequence[Report], at: datetime) 
         change = {name: put.excluded[name] for name in names}
         rows.sort(key=lambda row: (row["site"], row["device"]))
         connection.execute(put.on_conflict_do_update(index_elements=["site", "device"], set_=change), rows)
+
+
+def _lock_devices(connection: sa.Connection, reports: Sequence[Report]) -> None:
+    """In one order for all ingesters, so that two that write the same devices do not wait for each other in a ring.
+    SQLite lets one write at a time.
+    """
+    if connection.dialect.name != "postgresql" or not reports:
+        return
+    of = sa.tuple_(devices.c.site, devices.c.device)
+    mine = of.in_(sorted({(report.site, report.device) for report in reports}))
+    ordered = sa.select(devices.c.site).where(mine).order_by(devices.c.site, devices.c.device)
+    connection.execute(ordered.with_for_update())
 
 
 def _advance(

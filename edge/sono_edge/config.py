@@ -15,6 +15,7 @@ from urllib.parse import urlsplit
 
 import msgspec
 
+from sono_models.address import address
 from sono_models.errors import BadConfig
 from sono_models.messages import topic_of
 
@@ -65,6 +66,8 @@ class View(Section, frozen=True):
 class Broker(Section, frozen=True):
     host: str = "127.0.0.1"
     port: Port = 1883
+    also: tuple[str, ...] = ()
+    """HOST:PORT of the other nodes of a cluster; when one is lost, the next is tried."""
     username: str = ""
     password_file: str = ""
     """A file with the password on its first line: it stays out of agent.toml."""
@@ -295,6 +298,8 @@ def _checked(config: AgentConfig, where: str) -> AgentConfig:
             f"view.host {config.view.host} is reachable from outside and view.token is empty",
             "Set view.token, or view.host to 127.0.0.1",
         )
+    for other in config.broker.also:
+        address(other)
     if bool(config.broker.tls_cert) != bool(config.broker.tls_key):
         raise BadConfig(where, "broker.tls_cert and broker.tls_key go together", "Set both, or neither")
     if bool(config.model.profile) != bool(config.model.profile_key):

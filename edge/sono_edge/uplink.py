@@ -23,7 +23,7 @@ from sono_edge.outbox import Outbox
 from sono_edge.slots.folder import Slots
 from sono_models import __version__, messages
 from sono_models.errors import BrokerLost, Refused, SonoError, Stopped, Unavailable
-from sono_models.link import Endpoint, Link, Message, Will
+from sono_models.link import Endpoint, Link, Message, Nodes, Will
 from sono_models.updates import UpdateReport
 
 log = logging.getLogger(__name__)
@@ -31,6 +31,11 @@ log = logging.getLogger(__name__)
 STEP_S = 0.1
 """How long one step waits for news from the broker, and so how late it may see a new alert."""
 GOODBYE_S = 2.0
+HEARS_QOS = 0
+"""An acknowledgement is cumulative and said again; an order is retained and published again when the fleet's side
+connects anew. QoS 1 would add nothing to that, and NATS keeps a replicated consumer for each such subscription
+(docs/adr/0019-beyond-one-machine.md).
+"""
 ACK_BYTES = 4096
 REFUSALS_TOLD = 5
 """So many different refusals of desired documents are reported to the fleet between two starts."""
@@ -54,8 +59,9 @@ class Uplink:
         chance: Callable[[], float] = random.random,
     ) -> None:
         self._site, self._device = config.device.site, config.device.id
-        self._endpoint = endpoint(config.broker)
         self._certificate = OwnCertificate(Path(config.broker.tls_cert)) if config.broker.tls_cert else None
+        self._client_id = f"{self._site}-{self._device}-uplink"
+        self._nodes = Nodes(endpoint(config.broker), self._client_id)
         self._slots = Slots(config.slots) if config.slots else None
         self._outbox, self._board, self._stop = outbox, board, stop
         self._clock, self._now = clock, now
@@ -82,6 +88,11 @@ class Uplink:
                     self._link.flush(GOODBYE_S)
                 except (BrokerLost, Stopped, Unavailable):
                     log.warning("uplink: the broker did not hear that we stop")
+
+    @property
+    def node(self) -> Endpoint:
+        """The broker that it talks to, or tries."""
+        return self._nodes.now
 
     def run(self) -> None:
         while not self._stop.is_set():
@@ -111,13 +122,13 @@ class Uplink:
         hears = [self._topic("ack"), self._topic("desired")]
         if self._certificate is not None:
             self._certificate.look()
-        link = Link(self._endpoint, f"{self._site}-{self._device}-uplink", subscribe=hears, will=will)
+        link = Link(self._nodes.now, self._client_id, subscribe=hears, will=will, qos=HEARS_QOS)
         self._link = self._stack.enter_context(link)
         self._reconnect.reset()
         self._delivery.begin()
         self._trouble = ""
         self._health_at = self._clock()
-        log.info("uplink: connected to %s:%d, %d alerts wait", *self._where(), self._outbox.depth())
+        log.info("uplink: connected to %s, %d alerts wait", self._nodes.said, self._outbox.depth())
         self._publish_state(online=True, reason="connected")
 
     def _serve(self, link: Link) -> None:
@@ -228,9 +239,6 @@ class Uplink:
     def _topic(self, topic: messages.Topic) -> str:
         return messages.topic_of(self._site, self._device, topic)
 
-    def _where(self) -> tuple[str, int]:
-        return self._endpoint.host, self._endpoint.port
-
     def _in_trouble(self, words: str) -> None:
         """The first failure warns, its repeats are for whoever debugs."""
         level = logging.DEBUG if self._trouble else logging.WARNING
@@ -240,6 +248,7 @@ class Uplink:
     def _hang_up(self) -> None:
         self._link = None
         self._stack.close()
+        self._nodes.next()
         self._try_at = self._clock() + self._reconnect.next_s()
 
 
@@ -260,6 +269,7 @@ def endpoint(broker: Broker) -> Endpoint:
         tls_cert=broker.tls_cert,
         tls_key=broker.tls_key,
         keepalive_s=broker.keepalive_s,
+        also=broker.also,
     )
 
 

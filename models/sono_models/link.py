@@ -1,5 +1,6 @@
 """One MQTT connection, from connect to loss, turned by its owner's loop. Device and fleet share it.
 
+A cluster of brokers is several addresses (`Endpoint.also`); `Nodes` says whose turn it is.
 Every attempt is a new client of the MQTT library, and no thread of its own: on reconnect the library would
 send all it holds at once, and a fault in one of its callbacks ends its thread while it still says
 "connected". What must survive a loss lies with the caller, in a database.
@@ -10,13 +11,15 @@ from __future__ import annotations
 import socket
 import ssl
 import time
+import zlib
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from typing import Any, Self
 
 from paho.mqtt import client as mqtt
 from paho.mqtt.enums import CallbackAPIVersion, MQTTErrorCode
 
+from sono_models.address import address
 from sono_models.errors import BadConfig, BrokerLost
 
 ANSWER_S = 5.0
@@ -30,7 +33,9 @@ _PERHAPS = "the broker may not take the certificate (revoked, ended, or not in i
 
 @dataclass(frozen=True, slots=True)
 class Endpoint:
-    """Where the broker is and how to be let in. Paths are files; empty is none."""
+    """Where the broker is and how to be let in. Paths are files; empty is none. `also`: HOST:PORT of the other
+    nodes of its cluster, each of which does as well.
+    """
 
     host: str = "127.0.0.1"
     port: int = 1883
@@ -40,6 +45,40 @@ class Endpoint:
     tls_cert: str = ""
     tls_key: str = ""
     keepalive_s: int = 20
+    also: tuple[str, ...] = ()
+
+    def nodes(self) -> tuple[Endpoint, ...]:
+        """Each node alone, this one first. Raises BadConfig for an address that is none."""
+        alone = replace(self, also=())
+        return (alone, *(replace(alone, host=host, port=port) for host, port in map(address, self.also)))
+
+
+@dataclass(slots=True)
+class Nodes:
+    """Which node of a cluster is tried: the same until it is lost, then the next. Where it begins hangs on the
+    client's name, so that a fleet spreads over the nodes.
+    """
+
+    endpoint: Endpoint
+    name: str
+    _nodes: tuple[Endpoint, ...] = field(init=False)
+    _at: int = field(init=False)
+
+    def __post_init__(self) -> None:
+        self._nodes = self.endpoint.nodes()
+        self._at = zlib.crc32(self.name.encode()) % len(self._nodes)
+
+    @property
+    def now(self) -> Endpoint:
+        return self._nodes[self._at]
+
+    @property
+    def said(self) -> str:
+        return f"{self.now.host}:{self.now.port}"
+
+    def next(self) -> None:
+        """After a loss, or no answer."""
+        self._at = (self._at + 1) % len(self._nodes)
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,7 +99,8 @@ class Link:
     """A context manager: inside it the broker has let us in. Every method raises BrokerLost once it is gone.
 
     `persistent` keeps the session at the broker, which then holds messages for us while we are away, and
-    leaves the acknowledging of what arrives to `done`. Raises BadConfig for certificates that cannot be read.
+    leaves the acknowledging of what arrives to `done`. `qos` is of what it subscribes to. Raises BadConfig for
+    certificates that cannot be read.
     """
 
     def __init__(
@@ -71,9 +111,10 @@ class Link:
         subscribe: Sequence[str] = (),
         will: Will | None = None,
         persistent: bool = False,
+        qos: int = 1,
     ) -> None:
         self.endpoint = endpoint
-        self._subscribe = subscribe
+        self._subscribe, self._qos = subscribe, qos
         self._arrived: list[Message] = []
         self._outstanding: dict[int, float] = {}
         self._refusal: str | None = None
@@ -167,7 +208,7 @@ class Link:
         deadline = time.monotonic() + ANSWER_S
         self._await(lambda: self._is_up, deadline, "no answer to the handshake")
         if self._subscribe:
-            self._checked(self._client.subscribe([(topic, 1) for topic in self._subscribe])[0])
+            self._checked(self._client.subscribe([(topic, self._qos) for topic in self._subscribe])[0])
             self._await(lambda: self._is_subscribed, deadline, "no answer to the subscription")
 
     def _await(self, true: Callable[[], bool], deadline: float, otherwise: str) -> None:

@@ -25,7 +25,7 @@ def test_no_file_gives_the_defaults() -> None:
 
 
 def test_the_example_states_every_default() -> None:
-    assert tomllib.loads(EXAMPLE.read_text(encoding="utf-8")) == msgspec.to_builtins(AgentConfig())
+    assert tomllib.loads(EXAMPLE.read_text(encoding="utf-8")) == msgspec.json.decode(msgspec.json.encode(AgentConfig()))
 
 
 def test_an_empty_file_differs_only_in_where_the_state_lies(tmp_path: Path) -> None:
@@ -50,6 +50,7 @@ def test_an_absolute_path_stays(tmp_path: Path) -> None:
         ('[view]\nhost = "0.0.0.0"', ["view.token"]),
         ('[view]\nhost = "board.local"', ["view.token"]),
         ('[broker]\ntls_cert = "x"', ["tls_key"]),
+        ('[broker]\nalso = ["somewhere"]', ["somewhere", "HOST:PORT"]),
         ('[broker]\npassword_file = "x"', ["username"]),
         ('[model]\nprofile = "x"', ["model.profile_key"]),
         ('[model]\nprofile_key = "x"', ["model.profile"]),

@@ -10,6 +10,7 @@ import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Self
 
 USER = "postgres"
 
@@ -20,28 +21,58 @@ def _binaries() -> Path:
     return found[-1].parent
 
 
+class Postgres:
+    """A context manager: inside it the server answers on `url` (for SQLAlchemy)."""
+
+    def __init__(self) -> None:
+        self._binaries = _binaries()
+        self._folder = Path(tempfile.mkdtemp(prefix="sono-postgres-"))
+        as_root = os.geteuid() == 0  # it refuses to run as root
+        if as_root:
+            shutil.chown(self._folder, USER, USER)
+        self._who = ("runuser", "-u", USER, "--") if as_root else ()
+        with socket.socket() as probe:
+            probe.bind(("127.0.0.1", 0))
+            self._port = probe.getsockname()[1]
+        self.url = f"postgresql+psycopg://{USER}@127.0.0.1:{self._port}/postgres"
+
+    def __enter__(self) -> Self:
+        try:
+            made = (str(self._binaries / "initdb"), "-D", str(self._data), "-A", "trust", "-U", USER, "--no-sync")
+            self._run(*made)
+            self.start()
+        except BaseException:
+            shutil.rmtree(self._folder)
+            raise
+        return self
+
+    def __exit__(self, *exc: object) -> None:
+        try:
+            self.crash()
+        finally:
+            shutil.rmtree(self._folder)
+
+    def start(self) -> None:
+        options = f"-c listen_addresses=127.0.0.1 -c port={self._port} -c unix_socket_directories={self._folder}"
+        self._control("-l", str(self._folder / "log"), "-o", options, "start")
+
+    def crash(self) -> None:
+        """No shutdown: the next start recovers from its log of writes."""
+        self._control("-m", "immediate", "stop")
+
+    @property
+    def _data(self) -> Path:
+        return self._folder / "data"
+
+    def _control(self, *arguments: str) -> None:
+        self._run(str(self._binaries / "pg_ctl"), "-D", str(self._data), "-w", "-t", "120", *arguments)
+
+    def _run(self, *command: str) -> None:
+        subprocess.run((*self._who, *command), check=True, capture_output=True, cwd=self._folder)
+
+
 @contextmanager
 def postgres() -> Iterator[str]:
     """Its URL for SQLAlchemy."""
-    binaries = _binaries()
-    folder = Path(tempfile.mkdtemp(prefix="sono-postgres-"))
-    as_root = os.geteuid() == 0  # it refuses to run as root
-    if as_root:
-        shutil.chown(folder, USER, USER)
-    who = ("runuser", "-u", USER, "--") if as_root else ()
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port = probe.getsockname()[1]
-    data, log = folder / "data", folder / "log"
-    options = f"-c listen_addresses=127.0.0.1 -c port={port} -c unix_socket_directories={folder}"
-    control = (*who, str(binaries / "pg_ctl"), "-D", str(data), "-w", "-t", "60")
-    made = (*who, str(binaries / "initdb"), "-D", str(data), "-A", "trust", "-U", USER, "--no-sync")
-    try:
-        subprocess.run(made, check=True, capture_output=True, cwd=folder)
-        subprocess.run((*control, "-l", str(log), "-o", options, "start"), check=True, capture_output=True, cwd=folder)
-        try:
-            yield f"postgresql+psycopg://{USER}@127.0.0.1:{port}/postgres"
-        finally:
-            subprocess.run((*control, "-m", "immediate", "stop"), check=True, capture_output=True, cwd=folder)
-    finally:
-        shutil.rmtree(folder)
+    with Postgres() as server:
+        yield server.url

@@ -32,6 +32,7 @@ def register(app: typer.Typer) -> None:
     """Beside the other commands of `sono fleet`."""
     for command in (init, publish, published, refresh, delegate):
         app.command()(command)
+    app.command("copy-out")(copy_out)
     app.command("roll-back")(roll_back)
     app.add_typer(keys_app, name="keys")
 
@@ -165,6 +166,30 @@ def refresh(
     for name, end in ends.items():
         note = f"   fewer than 30 days: sono fleet refresh --role {name}, with its key" if name in soon else ""
         print(f"{name:>12}  holds until {end:%Y-%m-%d %H:%M} UTC{note}")
+
+
+def copy_out(
+    *,
+    to: Annotated[str, typer.Option("--to", metavar="DIR|s3://BUCKET/PREFIX", help="Where devices fetch it.")],
+    endpoint: Annotated[str, typer.Option(help="The S3-compatible store's address; empty: Amazon's.")] = "",
+    region: Annotated[str, typer.Option(help="Of the bucket; most other stores take any.")] = "us-east-1",
+    repair: Annotated[bool, typer.Option("--repair", help="Read all that is there; write anew what differs.")] = False,
+    repository: Repository = REPOSITORY,
+    as_json: Json = False,
+) -> None:
+    """Copy the repository to where devices fetch it, in an order that never shows them half of a change."""
+    import msgspec
+
+    from sono_fleet.publish.outlets import outlet
+    from sono_fleet.publish.outward import copy_out as copy
+
+    said = _quiet if as_json else print
+    done = copy(repository, outlet(to, endpoint, region), _now(), repair=repair, tell=said)
+    if as_json:
+        print(json.dumps(msgspec.to_builtins(done)))
+        return
+    print(f"{done.to}: {done.written} files written ({done.bytes} bytes) and read back, {done.skipped} were there")
+    print(f"devices see timestamp {done.timestamp}")
 
 
 def delegate(
@@ -326,6 +351,10 @@ def _say_changed(keyid: str, role: str, what: str, *, as_json: bool) -> None:
         print(json.dumps({"role": role, what: keyid}))
     else:
         print(f"Key {keyid[:12]} of {role} is {what}; a new one signs. Copy the repository to where devices fetch it.")
+
+
+def _quiet(words: str) -> None:
+    del words
 
 
 def _now() -> Any:

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from sono_fleet.options import DATABASE, AsJson, By, Database, host_and_port, me, now, opened, table, tell
+from sono_fleet.options import BROKERS, DATABASE, AsJson, Brokers, By, Database, me, nodes, now, opened, table, tell
 
 if TYPE_CHECKING:
     from sono_fleet.rollout.desk import Preview
@@ -215,7 +215,7 @@ def engine(
     *,
     key: Annotated[Path, typer.Option(help="The key that signs desired documents.")],
     passphrase_file: Annotated[Path | None, typer.Option(help="For a key that is encrypted.")] = None,
-    broker: Annotated[str, typer.Option(metavar="HOST:PORT")] = "127.0.0.1:1883",
+    broker: Brokers = BROKERS,
     database: Database = DATABASE,
     username: Annotated[str, typer.Option(help="The broker's name for the fleet.")] = "",
     password: Annotated[str, typer.Option(envvar="SONO_BROKER_PASSWORD", help="Better in the environment.")] = "",
@@ -233,12 +233,12 @@ def engine(
     from sono_fleet.rollout.orders import Signing
     from sono_models.link import Endpoint
 
-    host, port = host_and_port(broker)
+    host, port, others = nodes(broker)
     signing = Signing.read(key, passphrase_file)
     stop = threading.Event()
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, lambda *_: stop.set())
-    where = Endpoint(host, port, username, password, tls_ca, tls_cert, tls_key)
+    where = Endpoint(host, port, username, password, tls_ca, tls_cert, tls_key, also=others)
     with opened(database) as there, Engine(there, where, signing, stop, every_s=every, name=name) as running:
         running.run()
     print(f"{running.tally.steps} steps, {running.tally.published} orders published", flush=True)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
@@ -43,7 +43,6 @@ def create(records: Records, plan: Plan, at: datetime) -> list[Preview]:
     """Write a roll-out down; it waits for approval. Raises BadOrder for one that cannot be."""
     checked(plan)
     fleet = records.fleet()
-    _refuse_clashes(records, plan, fleet)
     rows = preview(plan, fleet, at)
     if not rows:
         raise BadOrder(
@@ -60,7 +59,7 @@ def create(records: Records, plan: Plan, at: datetime) -> list[Preview]:
         "devices": len(rows),
         "may": may,
     }
-    records.create(plan, law.begun(at), at, evidence)
+    records.create(plan, law.begun(at), at, evidence, lambda others: _refuse_clashes(others, plan, fleet))
     return rows
 
 
@@ -103,7 +102,7 @@ def say(records: Records, name: str, word: Word, at: datetime, *, by: str, reaso
         record = records.one(name)
         moment = Moment(at, records.serial(at), records.fleet(), records.stopped())
         if word == "approve":
-            _refuse_clashes(records, record.plan, moment.fleet)
+            _refuse_clashes(records.all(), record.plan, moment.fleet)
         reports, upto = records.reports(record)
         course = law.listen(record.plan, record.course, reports)
         step = law.said(record.plan, course, word, moment, by=by, reason=reason)
@@ -147,10 +146,10 @@ def _halt(records: Records, name: str, at: datetime, by: str) -> Record:
     raise Unavailable(f"roll-out {name}", "others keep changing it", "It is stopped by the engine: see `rollout show`")
 
 
-def _refuse_clashes(records: Records, plan: Plan, fleet: Mapping[Key, Device]) -> None:
+def _refuse_clashes(others: Iterable[Record], plan: Plan, fleet: Mapping[Key, Device]) -> None:
     """Two roll-outs at once for a device. Raises BadOrder."""
     mine = set(waves.in_scope(plan, fleet))
-    for other in records.all():
+    for other in others:
         if other.plan.rollout == plan.rollout or other.course.state not in HOLDS:
             continue
         both = sorted(mine.intersection(waves.in_scope(other.plan, fleet)))

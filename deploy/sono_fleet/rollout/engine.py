@@ -19,7 +19,7 @@ from sono_fleet.rollout.moves import Moment
 from sono_fleet.rollout.orders import Publisher, Signing
 from sono_fleet.rollout.records import Record, Records, names
 from sono_models.errors import BrokerLost, Stopped, Unavailable
-from sono_models.link import Endpoint, Link
+from sono_models.link import Endpoint, Link, Nodes
 
 log = logging.getLogger(__name__)
 
@@ -53,7 +53,8 @@ class Engine:
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self._records, self._publisher = Records(database), Publisher(database, signing)
-        self._endpoint, self._stop, self._every_s, self._name = endpoint, stop, every_s, name
+        self._stop, self._every_s, self._name = stop, every_s, name
+        self._nodes = Nodes(endpoint, self._client_id)
         self._now, self._clock = now, clock
         self._known: dict[str, Record] = {}
         self._stack = ExitStack()
@@ -67,6 +68,10 @@ class Engine:
 
     def __exit__(self, *exc: object) -> None:
         self._stack.close()
+
+    @property
+    def _client_id(self) -> str:
+        return f"sono-fleet-{self._name}"
 
     def run(self) -> None:
         while not self._stop.is_set():
@@ -96,14 +101,15 @@ class Engine:
         if left > 0:
             self._stop.wait(min(left, 0.1))
             return
-        link = self._stack.enter_context(Link(self._endpoint, f"sono-fleet-{self._name}"))
+        link = self._stack.enter_context(Link(self._nodes.now, self._client_id))
         self._publisher.send_again(names(self._records.live({})))
         self._link, self._trouble = link, ""
-        log.info("%s: connected to %s:%d", self._name, self._endpoint.host, self._endpoint.port)
+        log.info("%s: connected to %s", self._name, self._nodes.said)
 
     def _hang_up(self) -> None:
         self._link = None
         self._stack.close()
+        self._nodes.next()
         self._try_at = self._clock() + RETRY_S
 
     def _keep_alive(self, link: Link, until: float) -> None:

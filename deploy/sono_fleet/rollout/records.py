@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, fields, replace
 from datetime import datetime
 from typing import Any
@@ -97,9 +97,20 @@ class Records:
             last = connection.execute(sa.select(sa.func.max(desired.c.serial))).scalar_one() or 0
         return max(int(now.timestamp() * 1000), int(last) + 1)
 
-    def create(self, plan: Plan, course: Course, at: datetime, evidence: Mapping[str, object]) -> None:
+    def create(
+        self,
+        plan: Plan,
+        course: Course,
+        at: datetime,
+        evidence: Mapping[str, object],
+        refuse: Callable[[Iterable[Record]], None] = lambda _others: None,
+    ) -> None:
+        """`refuse` sees every other roll-out, while no one else can make one. Raises what it raises, and BadOrder."""
         row = {"id": plan.rollout, "plan": msgspec.json.encode(plan).decode(), "revision": 1, "heard": 0}
         with self.database.writing() as connection:
+            if connection.dialect.name == "postgresql":  # SQLite's transactions exclude each other
+                connection.exec_driver_sql("LOCK TABLE rollouts IN SHARE ROW EXCLUSIVE MODE")
+            refuse(_read(connection, sa.select(rollouts)))
             made = upsert(connection, rollouts).values(**row, **_course(course), created_at=rfc3339(at))
             if connection.execute(made.on_conflict_do_nothing().returning(rollouts.c.id)).first() is None:
                 raise BadOrder(f"roll-out {plan.rollout}", "there is one of this name", "Choose another --name")
@@ -120,18 +131,23 @@ class Records:
             if connection.execute(change).rowcount != 1:
                 return None
             _put(connection, members, changed, ("rollout", "site", "device"))
-            _put(connection, desired, wanted, ("site", "device"))
+            _put(connection, desired, wanted, ("site", "device"), newer="serial")
             entries = [audit.Entry(actor, note.action, record.plan.rollout, note.evidence) for note in step.notes]
             audit.append(connection, entries, at)
         return after
 
 
-def _put(connection: sa.Connection, table: sa.Table, rows: list[dict[str, Any]], key: tuple[str, ...]) -> None:
+def _put(
+    connection: sa.Connection, table: sa.Table, rows: list[dict[str, Any]], key: tuple[str, ...], newer: str = ""
+) -> None:
+    """`newer`: a row is replaced only by one whose value of this column is greater."""
     if not rows:
         return
     put = upsert(connection, table)
     change = {name: put.excluded[name] for name in rows[0] if name not in key}
-    connection.execute(put.on_conflict_do_update(index_elements=list(key), set_=change), rows)
+    only = table.c[newer] < put.excluded[newer] if newer else None
+    rows = sorted(rows, key=lambda row: tuple(row[name] for name in key))  # locked in one order by everybody
+    connection.execute(put.on_conflict_do_update(index_elements=list(key), set_=change, where=only), rows)
 
 
 def _document(rollout: str, order: Order) -> dict[str, Any]:

@@ -62,6 +62,8 @@ class Client(asyncio.Protocol):
                 self._write(packets.subscribe(self._next(), self._topics))
             case packets.CONNACK:
                 self._fail(ConnectionError(f"the broker refused us ({packet.body!r})"))
+            case packets.SUBACK if any(code & 0x80 for code in packet.body[2:]):
+                self._fail(ConnectionError("the broker refused a subscription"))
             case packets.SUBACK if not self.ready.done():
                 self.ready.set_result(None)
             case packets.PUBLISH:

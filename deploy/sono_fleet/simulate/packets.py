@@ -39,9 +39,9 @@ def connect(client_id: str, keepalive_s: int, will: tuple[str, bytes]) -> bytes:
     return _packet(0x10, head + _text(client_id) + _text(will[0]) + _data(will[1]))
 
 
-def subscribe(mid: int, topics: list[str]) -> bytes:
-    """3.8, all at QoS 1."""
-    return _packet(0x82, mid.to_bytes(2, "big") + b"".join(_text(topic) + b"\x01" for topic in topics))
+def subscribe(mid: int, topics: list[str], qos: int = 0) -> bytes:
+    """3.8, all at this QoS."""
+    return _packet(0x82, mid.to_bytes(2, "big") + b"".join(_text(topic) + bytes((qos,)) for topic in topics))
 
 
 def publish(mid: int, topic: str, body: bytes, *, retain: bool = False) -> bytes:

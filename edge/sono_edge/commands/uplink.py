@@ -10,7 +10,9 @@ import typer
 
 def uplink(
     config: Annotated[Path | None, typer.Option(help="agent.toml; without it the defaults hold.")] = None,
-    broker: Annotated[str | None, typer.Option(metavar="HOST:PORT", help="Instead of the file's.")] = None,
+    broker: Annotated[
+        str | None, typer.Option(metavar="HOST:PORT,…", help="Instead of the file's; a cluster's nodes.")
+    ] = None,
     state: Annotated[Path | None, typer.Option(help="The folder of the outbox, instead of the file's.")] = None,
 ) -> None:
     """Deliver alerts, state and health over MQTT, until it is stopped. Alerts wait while there is no broker."""
@@ -22,9 +24,7 @@ def uplink(
     from sono_edge.outbox import Outbox
     from sono_edge.uplink import Uplink
 
-    settings = with_(
-        load(config), broker=_host_and_port(broker), state={"folder": None if state is None else str(state)}
-    )
+    settings = with_(load(config), broker=_broker(broker), state={"folder": None if state is None else str(state)})
     stop = threading.Event()
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, lambda *_: stop.set())
@@ -34,10 +34,10 @@ def uplink(
         sender.run()
 
 
-def _host_and_port(text: str | None) -> dict[str, str | int]:
+def _broker(text: str | None) -> dict[str, object]:
+    from sono_models.address import addresses
+
     if text is None:
         return {}
-    host, _, port = text.rpartition(":")
-    if not host or not port.isdigit():
-        raise typer.BadParameter(f"{text!r} is not HOST:PORT", param_hint="--broker")
-    return {"host": host, "port": int(port)}
+    (host, port), *others = addresses(text)
+    return {"host": host, "port": port, "also": [f"{name}:{number}" for name, number in others]}
