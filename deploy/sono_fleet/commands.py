@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from sono_fleet.drift.command import app as drift_app
 from sono_fleet.options import DATABASE, Database, host_and_port, table
 from sono_fleet.publish import commands as publishing
 from sono_fleet.rollout.command import app as rollout_app
@@ -25,6 +26,7 @@ app.command("simulate")(simulate)
 app.add_typer(sites_app, name="sites")
 app.add_typer(releases_app, name="releases")
 app.add_typer(audit_app, name="audit")
+app.add_typer(drift_app, name="drift")
 devices_app = typer.Typer(add_completion=False, invoke_without_command=True, help="What each device said last; tags.")
 devices_app.command("tag")(tag)
 app.add_typer(devices_app, name="devices")
