@@ -106,6 +106,8 @@ class Reference(msgspec.Struct, frozen=True):
     """By measure and bin; their sum is how many scans it rests on. A measure may be missing."""
     effect: dict[Measure, float] = {}
     """By measure: the variance between scans over what it were if each lay in one bin whole. Missing: 1."""
+    apart: dict[Measure, float] = {}
+    """By measure: the index by which sites differ from each other although all is well. Missing: 0."""
     bins: int = BINS
     said: str = ""
     """Where it comes from, in words."""

@@ -118,9 +118,10 @@ def _figures(sums: Sums, reference: Reference) -> dict[Measure, Distance]:
         scans, usual = sums.histograms[measure], reference.scans.get(measure)
         if usual is None or sum(scans) < SCANS_NEEDED:
             continue
-        apart = distance(measure, scans, usual, reference.effect.get(measure, 1.0))
-        if apart is not None:
-            found[measure] = apart
+        effect, apart = reference.effect.get(measure, 1.0), reference.apart.get(measure, 0.0)
+        far = distance(measure, scans, usual, effect, apart)
+        if far is not None:
+            found[measure] = far
     return found
 
 

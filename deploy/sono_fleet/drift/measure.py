@@ -5,7 +5,8 @@ independent scans of one population, PSI / (1/n + 1/m) is distributed as chi-squ
 freedom (Yurdakul and Naranjo, Journal of Risk Model Validation 14(4), 2020): with few scans a PSI of 0.25 means
 nothing. That holds for scans that each lie in one bin; a scan that spreads over bins says more. The reference
 knows by how much: `effect` is its variance between reports over the multinomial one (first order of Rao and Scott,
-Annals of Statistics 12(1), 1984), and what sites differ by is in it.
+Annals of Statistics 12(1), 1984). And sites differ although all is well (`apart`), which no number of scans takes
+away: a shift of a site counts from where it is further off than one in a thousand of such sites would be.
 """
 
 from __future__ import annotations
@@ -25,7 +26,7 @@ WATCH_PSI, DRIFT_PSI = 0.10, 0.25
 WATCH_CHANCE, DRIFT_CHANCE = 0.05, 0.001
 """And chance alone would come so far no more often than this."""
 EFFECT_LEAST, EFFECT_MOST = 0.05, 4.0
-BATCHES_LEAST = 10
+BATCHES_LEAST, PLACES_LEAST = 10, 3
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,7 +41,11 @@ class Distance:
 
 
 def distance(
-    measure: Measure, sample: Sequence[float], reference: Sequence[float], effect: float = 1.0
+    measure: Measure,
+    sample: Sequence[float],
+    reference: Sequence[float],
+    effect: float = 1.0,
+    apart: float = 0.0,
 ) -> Distance | None:
     """Of scans by bin. None where there are too few for two groups of bins."""
     n, m = sum(sample), sum(reference)
@@ -53,10 +58,15 @@ def distance(
     found = psi(p, q, 0.5 / min(n, m))
     noise = min(max(effect, EFFECT_LEAST), EFFECT_MOST) * (1 / n + 1 / m)
     free = len(groups) - 1
+    watch, drifting = (
+        # a site's own shift is mostly one shift, of all its bins together
+        noise * chi_squared(free, chance) + apart * chi_squared(1, chance)
+        for chance in (WATCH_CHANCE, DRIFT_CHANCE)
+    )
     return Distance(
         found,
-        max(WATCH_PSI, noise * chi_squared(free, WATCH_CHANCE)),
-        max(DRIFT_PSI, noise * chi_squared(free, DRIFT_CHANCE)),
+        max(WATCH_PSI, watch),
+        max(DRIFT_PSI, drifting),
         n,
         len(groups),
     )
@@ -117,6 +127,23 @@ def effect_of(measure: Measure, reports: Sequence[Sequence[float]]) -> float:
         spread += scans * sum((p[place] - q[place]) ** 2 / q[place] for place in kept)
     found = spread / ((len(told) - 1) * (len(kept) - 1))
     return min(max(found, EFFECT_LEAST), EFFECT_MOST)
+
+
+def apart_of(measure: Measure, places: Sequence[Sequence[float]], effect: float) -> float:
+    """The index by which sites differ, what chance alone makes of it taken off; 0 while there are fewer than three."""
+    told = [(sum(place), place) for place in places if sum(place) > 0]
+    if len(told) < PLACES_LEAST:
+        return 0.0
+    whole = [math.fsum(column) for column in zip(*(place for _, place in told), strict=True)]
+    groups = pooled(measure, whole, EXPECTED_LEAST / sum(whole))
+    q = _shares(whole, groups)
+    kept = [place for place, share in enumerate(q) if share > 0]
+    spread = chance = 0.0
+    for scans, place in told:
+        p = _shares(place, groups)
+        spread += sum((p[one] - q[one]) ** 2 / q[one] for one in kept)
+        chance += effect * (len(kept) - 1) / scans
+    return max(0.0, spread / (len(told) - 1) - chance / len(told))
 
 
 def _shares(scans: Sequence[float], groups: Sequence[Sequence[int]]) -> list[float]:

@@ -17,7 +17,7 @@ import sqlalchemy as sa
 from sono_fleet.database import upsert
 from sono_fleet.drift import hours
 from sono_fleet.drift.judgement import SIMULATED
-from sono_fleet.drift.measure import effect_of
+from sono_fleet.drift.measure import apart_of, effect_of
 from sono_fleet.tables import drift_hours, drift_references
 from sono_models.bundle import Bundle
 from sono_models.drift import BINS, MEASURES, SIZE, DriftData, Measure, Reference
@@ -65,17 +65,27 @@ def read(raw: bytes, name: str) -> Reference:
 
 def made_of(reports: Iterable[tuple[str, DriftData]], said: str) -> Reference:
     """All scans alike. Pure."""
-    every = [one for _, one in reports]
-    told = [one for one in every if one.source != SIMULATED] or every
+    every = list(reports)
+    told = [one for one in every if one[1].source != SIMULATED] or every
     scans: dict[Measure, tuple[float, ...]] = {}
     effect: dict[Measure, float] = {}
+    apart: dict[Measure, float] = {}
     for measure in MEASURES:
-        columns = [one.of(measure).scans for one in told]
+        columns = [report.of(measure).scans for _, report in told]
         whole = tuple(round(sum(column), 4) for column in zip(*columns, strict=True))
         if sum(whole) > 0:
             scans[measure] = whole
             effect[measure] = round(effect_of(measure, columns), 4)
-    return Reference(scans, effect, BINS, said)
+            apart[measure] = round(apart_of(measure, _by_site(measure, told), effect[measure]), 4)
+    return Reference(scans, effect, apart, BINS, said)
+
+
+def _by_site(measure: Measure, told: Iterable[tuple[str, DriftData]]) -> list[list[float]]:
+    sums: dict[str, list[float]] = {}
+    for site, report in told:
+        have = sums.setdefault(site, [0.0] * SIZE[measure])
+        sums[site] = [one + more for one, more in zip(have, report.of(measure).scans, strict=True)]
+    return list(sums.values())
 
 
 def known(connection: sa.Connection) -> dict[str, Known]:
