@@ -12,7 +12,7 @@ from pathlib import Path
 import msgspec
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import sono_edge.drift as drift_module
@@ -111,6 +111,7 @@ def test_every_gate_has_a_bin() -> None:
     assert [gate.value for gate in Gate] == list(GATES[:-1])
 
 
+@settings(deadline=None)
 @given(
     st.lists(
         st.tuples(st.integers(0, 60), st.floats(0.01, 9.0), st.integers(1, 9)), min_size=len(GATES), max_size=len(GATES)

@@ -20,7 +20,6 @@ from sono_fleet.drift.references import Known
 from sono_fleet.drift.standings import SITE, Stands
 from sono_fleet.rollout import audit
 from sono_fleet.tables import fleet_alerts
-from sono_models.drift import DriftData
 from sono_models.errors import BadOrder
 from sono_models.messages import rfc3339
 
@@ -63,20 +62,20 @@ class Judge:
         self._next = now + self._every
 
     def _judge(self, site: str, now: datetime) -> list[Stands]:
+        with self._database.reading() as connection:  # the long part holds no writer up
+            told = hours.of_site(connection, site, now - WINDOW)
+        sums = {name: summed(reports) for name, reports in told.items()}
+        sums[SITE] = summed(report for reports in told.values() for report in reports)
         with self._database.writing() as connection:
             _alone(connection)
             before = {one.device: one for one in standings.of(connection, site)}
-            told = hours.of_site(connection, site, now - WINDOW)
-            names = sorted(set(before).union(told) - {SITE})
-            rows = [self._stands(site, name, told.get(name, []), before.get(name), now) for name in names]
-            whole = [report for name in names for report in told.get(name, ())]
-            rows.append(self._stands(site, SITE, whole, before.get(SITE), now))
+            names = [*sorted(set(before).union(told) - {SITE}), SITE]
+            rows = [self._stands(site, name, sums.get(name, Sums()), before.get(name), now) for name in names]
             standings.put(connection, rows)
             _tell(connection, before.get(SITE), rows[-1], now)
         return rows
 
-    def _stands(self, site: str, device: str, told: list[DriftData], before: Stands | None, now: datetime) -> Stands:
-        sums = summed(told)
+    def _stands(self, site: str, device: str, sums: Sums, before: Stands | None, now: datetime) -> Stands:
         known = self._known.get(sums.bundle_sha256)
         verdict = judged(before.verdict if before else None, sums, known.reference if known else None, now)
         accepted = before.rests.accepted if before is not None and _goes_on(before.verdict, verdict) else ""

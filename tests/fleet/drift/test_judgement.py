@@ -8,7 +8,7 @@ from datetime import UTC, datetime, timedelta
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from sono_fleet.drift.judgement import LEAST_STAY, RANK, Standing, Sums, Verdict, judged, summed
@@ -35,6 +35,7 @@ def reference() -> Reference:
     return made_of([(f"s{n % 4}", a_report(rng, AT)) for n in range(120)], "made up")
 
 
+@settings(deadline=None)
 @given(SCORES, st.floats(0.1, 50))
 def test_equal_shares_are_no_distance_apart(scans: list[float], more: float) -> None:
     for measure in ("score", "gates"):
@@ -43,6 +44,7 @@ def test_equal_shares_are_no_distance_apart(scans: list[float], more: float) -> 
         assert found is None or abs(found.psi) < 1e-9
 
 
+@settings(deadline=None)
 @given(SCORES, SCORES)
 def test_it_is_never_negative_and_the_same_both_ways(one: list[float], other: list[float]) -> None:
     found = distance("score", one, other)
@@ -54,6 +56,7 @@ def test_it_is_never_negative_and_the_same_both_ways(one: list[float], other: li
     assert psi(p, q, 0.01) == pytest.approx(psi(q, p, 0.01))
 
 
+@settings(deadline=None)
 @given(SCORES, st.floats(0.001, 0.6))
 def test_every_bin_is_in_one_group_and_groups_are_large_enough(scans: list[float], least: float) -> None:
     groups = pooled("score", scans, least)
@@ -152,6 +155,7 @@ def test_sites_that_differ_are_not_said_to_drift() -> None:
         assert judged(None, mine, known, AT).standing is not Standing.DRIFTING
 
 
+@settings(deadline=None)
 @given(st.lists(st.tuples(st.floats(0, 3), st.integers(1, 40)), min_size=2, max_size=60))
 def test_no_flapping(steps: list[tuple[float, int]]) -> None:
     """Whatever the figures do, it falls at most once a day, and never on a figure that is near its limit."""
@@ -159,11 +163,11 @@ def test_no_flapping(steps: list[tuple[float, int]]) -> None:
     known = Reference({"brightness": usual})
     verdict: Verdict | None = None
     at, fell_at = AT, None
+    sums = summed([a_report(np.random.default_rng(1), AT)])
     for tilt, hours in steps:
         at += timedelta(hours=hours)
         scans = tuple(20.0 * (1 + tilt * place / 14) for place in range(SIZE["brightness"]))
         empty: dict[Measure, tuple[float, ...]] = {name: (0.0,) * SIZE[name] for name in MEASURES}
-        sums = summed([a_report(np.random.default_rng(1), AT)])
         before = verdict
         verdict = judged(before, _with(sums, {**empty, "brightness": scans}), known, at)
         assert verdict.figures
