@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from sono_fleet.drift.command import app as drift_app
 from sono_fleet.identity.commands import broker_config, ca_app, enroll_app
 from sono_fleet.options import BROKERS, DATABASE, Brokers, Database, nodes, table
 from sono_fleet.publish import commands as publishing
@@ -34,6 +35,7 @@ app.add_typer(enroll_app, name="enroll")
 app.command("broker-config")(broker_config)
 app.command("serve")(serve)
 app.add_typer(account_app, name="account")
+app.add_typer(drift_app, name="drift")
 devices_app = typer.Typer(add_completion=False, invoke_without_command=True, help="What each device said last; tags.")
 devices_app.command("tag")(tag)
 app.add_typer(devices_app, name="devices")

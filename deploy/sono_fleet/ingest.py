@@ -18,6 +18,7 @@ from typing import Any, Literal, Self
 
 import msgspec
 
+from sono_fleet.drift.hours import Reported, why_not
 from sono_fleet.store import Delivered, Line, Outcome, Report, Standing, Store
 from sono_models import messages
 from sono_models.errors import BrokerLost, Stopped, Unavailable
@@ -26,7 +27,7 @@ from sono_models.link import Endpoint, Link, Message, Nodes
 log = logging.getLogger(__name__)
 
 CLIENT_ID = "sono-fleet-ingest"
-SUBSCRIBED = tuple(f"sono/v1/+/+/{topic}" for topic in ("alert", "update", "state", "health"))
+SUBSCRIBED = tuple(f"sono/v1/+/+/{topic}" for topic in ("alert", "update", "state", "health", "drift"))
 BYTES_MOST = 64 * 1024
 BATCH = 500
 STEP_S = 0.1
@@ -175,22 +176,27 @@ class Ingest:
     def _commit(self, batch: Sequence[Message]) -> Outcome:
         delivered: list[Delivered] = []
         reports: list[Report] = []
+        drift: list[Reported] = []
+        now = self._now()
         for message in batch:
             if not self._share.holds(message.topic):
                 self.tally.of_others += 1
                 continue
             try:
                 read = read_message(message)
+                _believe(read, now)
             except Rejected as problem:
                 self._reject(problem.kind, message)
                 continue
             if isinstance(read, Delivered):
                 delivered.append(read)
+            elif isinstance(read, Reported):
+                drift.append(read)
             else:
                 reports.append(read)
-        if not delivered and not reports:
+        if not delivered and not reports and not drift:
             return Outcome({}, ())
-        outcome = self._store.commit(delivered, reports, self._now())
+        outcome = self._store.commit(delivered, reports, now, drift)
         for alert in outcome.fresh:
             if alert.problem:
                 self._count(alert.problem)
@@ -238,7 +244,7 @@ def end_session(endpoint: Endpoint, client_id: str) -> None:
         return
 
 
-def read_message(message: Message) -> Delivered | Report:
+def read_message(message: Message) -> Delivered | Report | Reported:
     """Raises Rejected for what has no place: too large, another's name, not ours, no place in a line.
 
     An alert or an update's report that has a place but cannot be read (a newer device) is delivered with its
@@ -259,7 +265,16 @@ def read_message(message: Message) -> Delivered | Report:
         raise Rejected(f"not a {topic} event") from problem
     if event.source != f"/sono/{site}/{device}":
         raise Rejected(f"a {topic} event in another's name")
+    if topic == "drift":
+        return Reported(site, device, event.data)
     return Report(site, device, topic, body, _said(event.data), not message.retained)
+
+
+def _believe(read: Delivered | Report | Reported, now: datetime) -> None:
+    """Raises Rejected for a report of drift that is of no hour of ours, or could single a patient out."""
+    words = why_not(read.data, now) if isinstance(read, Reported) else ""
+    if words:
+        raise Rejected(f"a drift event {words}")
 
 
 def _said(data: messages.DeviceState | messages.Health) -> dict[str, Any]:
@@ -304,12 +319,12 @@ def _reported(data: messages.UpdateData) -> dict[str, Any]:
     return {"rollout": data.rollout[:64], "serial": serial, "phase": data.phase}
 
 
-def _address(topic: str) -> tuple[str, str, Literal["alert", "update", "state", "health"]]:
+def _address(topic: str) -> tuple[str, str, Literal["alert", "update", "state", "health", "drift"]]:
     parts = topic.split("/")
     if len(parts) != 5 or not all(messages.IDENTIFIER.fullmatch(name) for name in parts[2:4]):
         raise Rejected("an address that is none")
     match parts[4]:
-        case "alert" | "update" | "state" | "health" as topic_name:
+        case "alert" | "update" | "state" | "health" | "drift" as topic_name:
             return parts[2], parts[3], topic_name
         case _:
             raise Rejected("an address that is none")

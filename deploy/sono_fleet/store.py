@@ -11,6 +11,8 @@ from typing import Any, Literal, Self
 import sqlalchemy as sa
 
 from sono_fleet.database import DEFAULT_URL, Database, upsert
+from sono_fleet.drift import hours
+from sono_fleet.drift.hours import Reported
 from sono_fleet.tables import alerts, devices, progress, updates
 from sono_models import messages
 
@@ -87,7 +89,9 @@ class Store:
     def __exit__(self, *exc: object) -> None:
         self.database.__exit__(*exc)
 
-    def commit(self, batch: Sequence[Delivered], reports: Sequence[Report], at: datetime) -> Outcome:
+    def commit(
+        self, batch: Sequence[Delivered], reports: Sequence[Report], at: datetime, drift: Sequence[Reported] = ()
+    ) -> Outcome:
         """Store a batch in one transaction, on disk when this returns. What is there already is counted."""
         with self.database.writing() as connection:
             fresh = _inserted(connection, batch, at)
@@ -95,6 +99,7 @@ class Store:
             delivered.subtract(alert.line for alert in fresh)
             newest = {(report.site, report.device, report.kind): report for report in reports}
             _report(connection, list(newest.values()), at)
+            hours.put(connection, drift, at)
             standings = _advance(connection, delivered, fresh)
         return Outcome(standings, fresh)
 

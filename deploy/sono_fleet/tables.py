@@ -223,6 +223,15 @@ drift_standings = sa.Table(
     sa.Column("body", sa.Text, nullable=False),
 )
 """`device` empty: the whole site. `standing` is too-few, steady, watch or drifting, `measure` what moved most."""
+drift_references = sa.Table(
+    "drift_references",
+    schema,
+    sa.Column("bundle_sha256", sa.String(64), primary_key=True),
+    sa.Column("kind", sa.String(16), nullable=False),
+    sa.Column("body", sa.Text, nullable=False),
+    _moment("made_at"),
+)
+"""What a bundle's scans look like when all is well; `kind`: by the bundle's own word, or the fleet's."""
 fleet_alerts = sa.Table(
     "fleet_alerts",
     schema,

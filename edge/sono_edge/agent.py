@@ -18,6 +18,7 @@ import msgspec
 from sono_edge.alerts import Book, Provenance, alert, alert_name
 from sono_edge.capture import Capture
 from sono_edge.decide import Event, Track
+from sono_edge.drift import Drift, NoDrift
 from sono_edge.engine import Engine, NoUpdates, Updates
 from sono_edge.gates import Gate, Quality
 from sono_edge.meter import Intervals, Meter, Strip
@@ -53,6 +54,7 @@ class Parts:
     alive: Callable[[], None] = lambda: None
     """Told on every beat: a service manager's watchdog."""
     clock: Callable[[], float] = time.monotonic
+    drift: Drift = field(default_factory=NoDrift)
 
 
 class Agent:
@@ -81,6 +83,7 @@ class Agent:
         began_s, cpu_s, loop_cpu_s = self.parts.clock(), time.process_time(), time.thread_time()
         while not stop.is_set() and not self.parts.capture.finished:
             self.step()
+        self.parts.drift.end()
         self.ran_s, self.cpu_s = self.parts.clock() - began_s, time.process_time() - cpu_s
         self.loop_cpu_s = time.thread_time() - loop_cpu_s
 
@@ -95,6 +98,7 @@ class Agent:
             judged = parts.pipeline.step(frame)
             now = parts.clock()
             self._count(judged, now)
+            parts.drift.saw(judged, now)
             if parts.scans.recording:
                 parts.scans.offer(_sight(judged, parts.pipeline.memory.track))
             self._record(judged.decision.events, judged.quality, (now - frame.arrived_s) * 1e3)
@@ -167,6 +171,7 @@ class Agent:
         self.parts = replace(parts, pipeline=engine.pipeline, told=engine.told)
         self._intervals = engine.intervals
         parts.updates.took(engine, old)
+        parts.drift.judged_by(engine.told)
         log.info("the bundle that judges is %s", engine.told.shown)
 
     def _obey(self) -> None:
@@ -226,6 +231,7 @@ class Agent:
             self.parts.writer.put(message)
             step = AlertStep(name, event.kind, event.captured_s, track.score.value, track.seen, reason, message)
             self.parts.scans.tell(step)
+            self.parts.drift.told(event, name, reason)
             self._lines = _with_event(self._lines, event, name, self.parts.pipeline.memory.track)
             self._book.note(name, event, quality)
             self.recorded += 1
@@ -296,6 +302,7 @@ class Agent:
             vitals = self.vitals()
             self._latency_ms = vitals.latency_ms
             self.parts.alive()
+            self.parts.drift.beat(now)
             self.parts.writer.put_vitals(vitals)
 
 

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING
 from sono_edge.agent import Agent, Parts
 from sono_edge.capture import Capture
 from sono_edge.config import AgentConfig
+from sono_edge.drift import Counter, NoDrift
 from sono_edge.engine import Engine
 from sono_edge.making import Making
 from sono_edge.recorder import AlertWriter
@@ -144,6 +145,7 @@ def running(config: AgentConfig, *, loop: bool = False) -> Iterator[Agent]:
             scans,
             updates,
             lambda: notify("WATCHDOG=1"),
+            drift=NoDrift() if kept else Counter(writer, engine.told, writer.kept_drift),
         )
         agent = Agent(parts)
         del parts, engine, begun  # who holds the first engine keeps its memory after a swap

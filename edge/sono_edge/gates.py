@@ -55,6 +55,11 @@ def thumbnail(boxed: Grey) -> Grey:
     return np.asarray(cv2.resize(boxed, (THUMB_PX, THUMB_PX), interpolation=cv2.INTER_AREA), np.uint8)
 
 
+def mean_grey(thumb: Grey, placement: Placement) -> float:
+    """The picture's mean grey, 0 to 255, by its thumbnail."""
+    return float(cv2.mean(_inside(thumb, placement))[0])
+
+
 def same_picture(one: Grey, other: Grey, gates: Gates) -> bool:
     """Two thumbnails of one frozen picture."""
     return int(np.asarray(cv2.absdiff(one, other)).max()) <= gates.frozen_diff

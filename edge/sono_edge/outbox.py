@@ -12,7 +12,7 @@ import fcntl
 import logging
 import secrets
 import sqlite3
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import closing, contextmanager, suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -21,6 +21,8 @@ from typing import Self, TypeAlias, get_args
 
 import msgspec
 
+from sono_edge import drift_box
+from sono_edge.drift_box import Counted, WaitingReport
 from sono_models import messages
 from sono_models.errors import BadConfig, DiskFull, Stopped, Unavailable
 from sono_models.updates import UpdateReport
@@ -140,6 +142,24 @@ class Outbox:
             return None if row is None else msgspec.json.decode(row[0], type=messages.Vitals)
         return None
 
+    def put_drift(self, counted: Counted) -> None:
+        with self._writing() as connection:
+            drift_box.put(connection, counted)
+
+    def drift_tally(self) -> bytes | None:
+        """What the agent's run before had counted."""
+        with self._reading() as connection:
+            return drift_box.tally(connection)
+
+    def drift(self, limit: int) -> list[WaitingReport]:
+        """The oldest reports that wait."""
+        with self._reading() as connection:
+            return drift_box.waiting(connection, limit)
+
+    def drift_sent(self, reports: Sequence[WaitingReport]) -> None:
+        with self._writing() as connection:
+            drift_box.sent(connection, [(one.hour, one.bundle_sha256) for one in reports])
+
     def _place(self, topic: messages.InOrder, data: messages.Alert | UpdateReport, at: datetime) -> int:
         while True:
             with self._writing() as connection:
@@ -223,6 +243,8 @@ class Outbox:
 
     def _prepare(self, connection: sqlite3.Connection, waiting: list[Waiting]) -> None:
         tables = {row[0] for row in connection.execute("SELECT name FROM sqlite_master")}
+        if not tables or "life" in tables:
+            drift_box.prepare(connection)
         if not tables:
             for statement in SCHEMA.split(";"):
                 connection.execute(statement)
@@ -242,6 +264,7 @@ class Outbox:
                 f"{left} alerts of {owner[0]}/{owner[1]} wait in it, this is {self.site}/{self.device}",
                 f"Deliver them as {owner[0]}/{owner[1]} first, or set another state.folder",
             )
+        drift_box.clear(connection)
         self._renew(connection)
 
     def _close(self) -> None:

@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 from sono_edge.alerts import score_interval
 from sono_edge.decide import Decision, Event, Memory, Observation, acknowledge, step
 from sono_edge.frames import Frame
-from sono_edge.gates import Gate, Quality, look, recognise, same_picture, thumbnail
+from sono_edge.gates import Gate, Quality, look, mean_grey, recognise, same_picture, thumbnail
 from sono_models.inputs import Box, Grey, Placement, letterbox
 from sono_models.manifest import Manifest
 from sono_models.reader import Reader, Reading
@@ -31,6 +31,7 @@ class Looked:
     """The picture is the one that was scored before; so is its score."""
     frozen: bool
     ai_on: bool
+    grey: float = 0.0
 
     @property
     def to_score(self) -> bool:
@@ -51,6 +52,8 @@ class Judged:
     """What the law was given: with it and the frames before, the decision can be made again."""
     placement: Placement
     """Where the picture lies in the model's input, and so in the reading's maps."""
+    grey: float = 0.0
+    """The picture's mean, 0 to 255."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -102,7 +105,7 @@ class Pipeline:
         reused = passes and still and self._was_scored
         self._was_scored = passes
         frozen = still and frame.captured_s - self._still_since_s >= self._gates.frozen_s
-        return Looked(frame, boxed, placement, quality, reused, frozen, self.ai_on)
+        return Looked(frame, boxed, placement, quality, reused, frozen, self.ai_on, mean_grey(thumb, placement))
 
     def judge(self, looked: Looked, fresh: Reading | None) -> Judged:
         """Aggregate and decide; `fresh` is the reading of a frame that was to be scored."""
@@ -122,7 +125,9 @@ class Pipeline:
             thin=seen.thin if seen else "",
         )
         self.memory, decision = step(self._law, self.memory, observation)
-        return Judged(looked.frame, quality, reading, looked.reused, decision, observation, looked.placement)
+        return Judged(
+            looked.frame, quality, reading, looked.reused, decision, observation, looked.placement, looked.grey
+        )
 
     def _understand(self, reading: Reading) -> Understood:
         not_breast = self.not_breast(reading) if self.not_breast else None

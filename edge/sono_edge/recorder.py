@@ -14,6 +14,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Self
 
+from sono_edge.drift_box import Counted
 from sono_edge.outbox import Outbox
 from sono_models.errors import SonoError, Stopped, Unavailable
 from sono_models.messages import Alert, Vitals
@@ -24,6 +25,7 @@ log = logging.getLogger(__name__)
 BEAT_S = 1.0
 """How often the depth is read, since the uplink deletes behind our back."""
 RETRY_FIRST_S, RETRY_LONGEST_S = 0.2, 5.0
+DRIFT_MOST = 50
 DRAIN_S = 5.0
 """How long leaving waits for a disk that takes nothing."""
 
@@ -64,15 +66,18 @@ class AlertWriter:
         self._box = (path, site, device)
         self._now = now
         self._drain_s = drain_s
-        self._inbox: queue.SimpleQueue[_Raised | _Reported | Vitals | None] = queue.SimpleQueue()
+        self._inbox: queue.SimpleQueue[_Raised | _Reported | Vitals | Counted | None] = queue.SimpleQueue()
         self._waiting: deque[_Raised | _Reported] = deque()
         self._vitals: Vitals | None = None
+        self._drift: deque[Counted] = deque(maxlen=DRIFT_MOST)
         self._wait_s = RETRY_FIRST_S
         self._end_by: float | None = None
         self._stored = 0
         self._thread = threading.Thread(target=self._run, name="alert-writer")
         self.committed = 0
         """Alerts that are on disk since the start."""
+        self.kept_drift: bytes | None = None
+        """What the run before had counted for drift, once this is entered."""
         self.trouble = ""
         """What keeps alerts off the disk, in words for the page; empty when nothing does."""
 
@@ -92,10 +97,14 @@ class AlertWriter:
         """The newest wins."""
         self._inbox.put(vitals)
 
+    def put_drift(self, counted: Counted) -> None:
+        """While the disk takes nothing, the newest DRIFT_MOST wait."""
+        self._inbox.put(counted)
+
     def __enter__(self) -> Self:
         """Raises BadConfig when the outbox is another device's. A disk that is full now is tried again later."""
-        with suppress(Stopped, Unavailable), Outbox(*self._box):
-            pass
+        with suppress(Stopped, Unavailable), Outbox(*self._box) as outbox:
+            self.kept_drift = outbox.drift_tally()
         self._thread.start()
         return self
 
@@ -143,11 +152,13 @@ class AlertWriter:
             while True:
                 self._take(self._inbox.get_nowait())
 
-    def _take(self, item: _Raised | _Reported | Vitals | None) -> None:
+    def _take(self, item: _Raised | _Reported | Vitals | Counted | None) -> None:
         if item is None:
             self._end_by = time.monotonic() + self._drain_s
         elif isinstance(item, Vitals):
             self._vitals = item
+        elif isinstance(item, Counted):
+            self._drift.append(item)
         else:
             self._waiting.append(item)
 
@@ -158,6 +169,9 @@ class AlertWriter:
         if self._vitals is not None:
             outbox.put_vitals(self._vitals)
             self._vitals = None
+        while self._drift:
+            outbox.put_drift(self._drift[0])
+            self._drift.popleft()
         self._stored = outbox.depth()
         if self.trouble:
             log.warning("outbox: alerts reach the disk again")

@@ -18,6 +18,7 @@ from sono_edge.board import Board
 from sono_edge.config import AgentConfig, Broker
 from sono_edge.delivery import BackOff, Delivery
 from sono_edge.desired_file import DesiredFile
+from sono_edge.drift_box import WaitingReport
 from sono_edge.identity.watch import OwnCertificate
 from sono_edge.outbox import Outbox
 from sono_edge.slots.folder import Slots
@@ -36,6 +37,8 @@ HEARS_QOS = 0
 connects anew. QoS 1 would add nothing to that, and NATS keeps a replicated consumer for each such subscription
 (docs/adr/0019-beyond-one-machine.md).
 """
+DRIFT_AT_ONCE = 5
+"""Reports of drift between two health messages: what waited long is not poured out over alerts."""
 ACK_BYTES = 4096
 REFUSALS_TOLD = 5
 """So many different refusals of desired documents are reported to the fleet between two starts."""
@@ -76,6 +79,7 @@ class Uplink:
         self._try_at = self._health_at = 0.0
         self._state: messages.DeviceState | None = None
         self._trouble = ""
+        self._drift_sent: list[WaitingReport] = []
 
     def __enter__(self) -> Self:
         return self
@@ -138,6 +142,7 @@ class Uplink:
             link.publish(self._topic(row.topic), row.body)
         if self._clock() >= self._health_at:
             self._health_at = self._clock() + self._health_s
+            self._publish_drift(link)
             self._publish_health(link)
             self._use_renewed()
 
@@ -210,6 +215,19 @@ class Uplink:
         if state != self._state:
             self._publish_state(online=True, reason=f"{_what_changed(self._state, state)} changed")
 
+    def _publish_drift(self, link: Link) -> None:
+        """What the broker has taken is deleted at the next beat; until then it may be sent again, which is harmless."""
+        if self._drift_sent:
+            if link.unanswered:
+                return
+            self._outbox.drift_sent(self._drift_sent)
+        self._drift_sent = self._outbox.drift(DRIFT_AT_ONCE)
+        source = f"/sono/{self._site}/{self._device}"
+        for waiting in self._drift_sent:
+            event_id = f"{self._device}/drift/{waiting.name}"
+            body = messages.encode("drift", waiting.report, source=source, event_id=event_id, at=self._now())
+            link.publish(self._topic("drift"), body)
+
     def _publish_state(self, *, online: bool, reason: str) -> None:
         assert self._link is not None
         self._state = self._device_state(online=online, reason=reason)
@@ -246,7 +264,7 @@ class Uplink:
         log.log(level, "uplink: %s", words)
 
     def _hang_up(self) -> None:
-        self._link = None
+        self._link, self._drift_sent = None, []
         self._stack.close()
         self._nodes.next()
         self._try_at = self._clock() + self._reconnect.next_s()

@@ -16,6 +16,7 @@ SUMMARY: dict[Topic, str] = {
     "health": "What the device measures of itself, every 30 s.",
     "desired": "What the device is to run: a signed DSSE envelope (payload: desired-payload.schema.json). Retained.",
     "update": "A phase of an update. At least once, in one order with alerts; (device, epoch, sequence) is its id.",
+    "drift": "Histograms over at least five scans, at most hourly, no images. (device, hour, bundle) is its id.",
 }
 
 

@@ -11,13 +11,14 @@ from typing import Any, Generic, Literal, TypeVar
 
 import msgspec
 
+from sono_models.drift import DriftData
 from sono_models.envelope import Sealed
 from sono_models.errors import BadConfig
 from sono_models.inputs import Box
 from sono_models.updates import UpdateReport
 
 IDENTIFIER = re.compile(r"[A-Za-z0-9_-]{1,64}")
-Topic = Literal["alert", "ack", "state", "health", "desired", "update"]
+Topic = Literal["alert", "ack", "state", "health", "desired", "update", "drift"]
 InOrder = Literal["alert", "update"]
 """What waits in a device's outbox until it is committed; both kinds share one order."""
 SeenReason = Literal["", "looked-again", "known-finding", "artefact", "other"]
@@ -183,6 +184,7 @@ DATA_TYPES: dict[Topic, Any] = {
     "health": Health,
     "desired": Sealed,
     "update": UpdateData,
+    "drift": DriftData,
 }
 
 

@@ -17,6 +17,7 @@ from typer.testing import CliRunner
 import sono_fleet.ingest as ingest_module
 from sono_edge.embedded import EmbeddedBroker
 from sono_fleet.commands import app
+from sono_fleet.drift.hours import Reported
 from sono_fleet.ingest import Ingest, Rejected, read_message
 from sono_fleet.store import Delivered, Outcome, Report, Store
 from sono_models import messages
@@ -128,11 +129,13 @@ class Flaky(Store):
 
     away = 0
 
-    def commit(self, batch: Sequence[Delivered], reports: Sequence[Report], at: datetime) -> Outcome:
+    def commit(
+        self, batch: Sequence[Delivered], reports: Sequence[Report], at: datetime, drift: Sequence[Reported] = ()
+    ) -> Outcome:
         if batch and self.away:
             self.away -= 1
             raise Unavailable("the database", "it is away", "It is tried again")
-        return super().commit(batch, reports, at)
+        return super().commit(batch, reports, at, drift)
 
 
 class Bench:

@@ -12,6 +12,7 @@ from datetime import UTC, datetime, timedelta
 from typing import Self
 
 from sono_fleet.database import Database
+from sono_fleet.drift.judge import Judge
 from sono_fleet.rollout import law
 from sono_fleet.rollout.course import Course, Device, Key, State
 from sono_fleet.rollout.fleet import held_for
@@ -53,6 +54,7 @@ class Engine:
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self._records, self._publisher = Records(database), Publisher(database, signing)
+        self._drift = Judge(database)
         self._stop, self._every_s, self._name = stop, every_s, name
         self._nodes = Nodes(endpoint, self._client_id)
         self._now, self._clock = now, clock
@@ -86,6 +88,7 @@ class Engine:
             if self._link is None:
                 self._connect()
             else:
+                self._drift.step(self._now())
                 self._decide()
                 self._publish(self._link)
         except BrokerLost as problem:

@@ -10,6 +10,7 @@ from typing import Any, Literal
 import msgspec
 import sqlalchemy as sa
 
+from sono_fleet.drift import standings
 from sono_fleet.rollout import windows
 from sono_fleet.rollout.course import HOLDS, Course, Device, Key, State
 from sono_fleet.rollout.plan import Plan, Target
@@ -63,7 +64,14 @@ def seen(connection: sa.Connection) -> dict[Key, Device]:
             tags=frozenset(tags.get(key, ())),
             hours=hours.get(row["site"]),
         )
-    return found
+    return blocked(found, standings.drifting(connection))
+
+
+def blocked(fleet: Mapping[Key, Device], drifting: Mapping[str, str]) -> dict[Key, Device]:
+    """The fleet with the devices of drifting sites held. `drifting`: a site, and why in words."""
+    return {
+        key: replace(device, held=drifting[key[0]]) if key[0] in drifting else device for key, device in fleet.items()
+    }
 
 
 def held_for(

@@ -79,6 +79,8 @@ def add(
         made = releases.of_bundle(file, target, channel)
     with opened(database) as there:
         new = releases.add(there, made, now(), by=by or me())
+        if profile_key is None:
+            releases.keep_reference(there, file, now())
     if as_json:
         tell(made)
     else:

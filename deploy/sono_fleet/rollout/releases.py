@@ -6,6 +6,7 @@ from datetime import datetime
 from pathlib import Path
 
 from sono_fleet.database import Database, upsert
+from sono_fleet.drift import references
 from sono_fleet.rollout import audit
 from sono_fleet.rollout.fleet import Release, known_releases, target_of
 from sono_fleet.rollout.plan import Target
@@ -46,6 +47,15 @@ def add(database: Database, release: Release, at: datetime, *, by: str) -> bool:
         if new:
             audit.append(connection, [audit.Entry(by, "release", "", row)], at)
     return new
+
+
+def keep_reference(database: Database, path: Path, at: datetime) -> None:
+    """What drift is measured against, where a bundle carries it. Raises BadBundle for one that cannot be used."""
+    found = bundle.read(path)
+    own = references.of_bundle(found)
+    if own is not None:
+        with database.writing() as connection:
+            references.put(connection, found.sha256, "bundle", own, at)
 
 
 def listed(database: Database) -> list[Release]:

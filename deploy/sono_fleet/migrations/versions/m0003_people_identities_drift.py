@@ -95,6 +95,13 @@ def _drift() -> None:
         sa.Column("body", sa.Text, nullable=False),
     )
     op.create_table(
+        "drift_references",
+        sa.Column("bundle_sha256", sa.String(64), primary_key=True),
+        sa.Column("kind", sa.String(16), nullable=False),
+        sa.Column("body", sa.Text, nullable=False),
+        _moment("made_at"),
+    )
+    op.create_table(
         "fleet_alerts",
         sa.Column("id", sa.BigInteger().with_variant(sa.Integer(), "sqlite"), primary_key=True),
         _name("site"),
