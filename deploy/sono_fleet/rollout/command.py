@@ -24,7 +24,9 @@ def create(
     name: Name,
     *,
     bundle: Annotated[str, typer.Option(help="A registered bundle, NAME-VERSION.")] = "",
-    profile: Annotated[str, typer.Option(help="A registered site profile, NAME-VERSION, instead.")] = "",
+    profile: Annotated[
+        str, typer.Option(help="A registered site profile, NAME-VERSION: alone, or with its bundle.")
+    ] = "",
     wave: Annotated[
         list[str] | None,
         typer.Option(help="'10%', 'tag:ward', '10%,soak=2h,deadline=4h,sample=5,max-failures=2,at-once=20,approval'."),
@@ -49,7 +51,7 @@ def create(
 ) -> None:
     """Write a roll-out down. It waits for `approve`; nothing is sent before."""
     from sono_fleet.rollout import desk, releases, words
-    from sono_fleet.rollout.plan import Plan, Scope, checked
+    from sono_fleet.rollout.plan import LIMITS, PROFILE_LIMITS, Plan, Scope, checked
     from sono_fleet.rollout.records import Records
 
     rest: dict[str, Any] = {"soak_s": words.seconds(soak), "deadline_s": words.seconds(deadline)}
@@ -57,14 +59,15 @@ def create(
     with opened(database) as there:
         target, made = releases.wanted(there, bundle, profile)
         sites = tuple(site or ()) if made is None else (made.site,)
+        alone = made is not None and not bundle
         plan_ = checked(
             Plan(
                 name,
                 target,
                 tuple(words.wave(text, rest) for text in wave or words.WAVES),
                 Scope(sites, tuple(tag or ()), tuple(device or ())),
-                words.limits(limit or []),
-                kind="bundle" if made is None else "profile",
+                words.limits(limit or [], PROFILE_LIMITS if alone else LIMITS),
+                kind="profile" if alone else "bundle",
                 by=by or me(),
                 four_eyes=four_eyes,
                 silence_s=words.seconds(silence),

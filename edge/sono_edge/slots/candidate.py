@@ -1,4 +1,8 @@
-"""One candidate on its way from staged to ready: its child process, its figures and where it stands."""
+"""One candidate on its way from staged to ready: its child process, its figures and where it stands.
+
+Where only the site profile changes there is no child: the network that judges gives the score before calibration, and
+what the other profile makes of it is arithmetic.
+"""
 
 from __future__ import annotations
 
@@ -11,8 +15,9 @@ from sono_edge.engine import Engine
 from sono_edge.slots import law
 from sono_edge.slots.law import Admitted, Compared, Course, Finding, Limits, Stage, Tried
 from sono_edge.slots.records import Staged
-from sono_edge.slots.trial import Trial, TrialOrder
-from sono_edge.slots.watch import Watch
+from sono_edge.slots.trial import Scored, Trial, TrialOrder
+from sono_edge.slots.watch import Sample, Watch
+from sono_models.saliency import MALIGNANT, Calibration
 
 
 class Candidate:
@@ -22,17 +27,20 @@ class Candidate:
         self,
         order: Staged,
         bundle: Path,
-        trial: TrialOrder,
+        trial: TrialOrder | None,
         limits: Limits,
         stop: threading.Event,
         clock: Callable[[], float],
+        engine: Engine | None = None,
     ) -> None:
+        """`engine`: of the same network under another profile, ready; then no `trial` is needed."""
         self.order, self.bundle = order, bundle
         self.course = Course()
-        self.engine: Engine | None = None
+        self.engine = engine
         """Loaded in the agent's own process, once it is ready."""
-        self._limits, self._stop, self._clock = limits, stop, clock
-        self._trial: Trial | None = Trial(trial, stop)
+        self._limits = limits if trial else law.for_profile(limits)
+        self._stop, self._clock = stop, clock
+        self._trial = Trial(trial, stop) if trial else None
         self._tested: Tried | None = None
         self._since_s = 0.0
         self._shifts: list[float] = []
@@ -40,8 +48,9 @@ class Candidate:
 
     def step(self, watch: Watch) -> None:
         if self.course.stage is Stage.STAGED:
-            self._news(Admitted())
-            self._self_test()
+            self._news(Admitted(same_network=self._trial is None))
+            if self._trial is not None:
+                self._self_test()
             self._since_s = self._clock()
         else:
             self._shadow(watch)
@@ -75,15 +84,24 @@ class Candidate:
 
     def _shadow(self, watch: Watch) -> None:
         """One live frame, scored by both; none newer, no figure."""
-        sample = watch.sample() if self._trial is not None else None
-        if sample is not None and self._trial is not None:
-            scored = self._trial.score(sample.picture)
+        sample = watch.sample()
+        if sample is not None:
+            scored = self._scored(sample)
             if isinstance(scored, Finding):
                 self._news(scored)
                 return
             self._shifts.append(scored.score - sample.score)
             self._agreed += scored.over == sample.over
         self._news(self._compared())
+
+    def _scored(self, sample: Sample) -> Scored | Finding:
+        if self._trial is not None:
+            return self._trial.score(sample.picture)
+        assert self.engine is not None
+        manifest = self.engine.pipeline.manifest
+        calibration = manifest.calibration.get(manifest.labels[MALIGNANT], Calibration())
+        score = calibration.apply(sample.pooled)
+        return Scored(score, score >= self.engine.pipeline.threshold)
 
     def _compared(self) -> Compared:
         shift = fmean(self._shifts) if self._shifts else 0.0
