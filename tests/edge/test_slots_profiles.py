@@ -26,7 +26,7 @@ def slots(tmp_path: Path) -> Slots:
 
 def started(slots: Slots) -> Booted[tuple[Bundle, bytes | None]]:
     """A start that keeps what it was given."""
-    return boot(slots, lambda bundle, profile: (bundle, profile and profile.read_bytes()), BREAST)
+    return boot(slots, lambda bundle, profile: (bundle, None if profile is None else profile.read_bytes()), BREAST)
 
 
 def under(slots: Slots, folder: Path, text: str | None, *, good: bool = True) -> Slot:

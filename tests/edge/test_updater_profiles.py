@@ -20,6 +20,7 @@ from sono_fleet.publish.releases import Published
 from sono_models import bundle
 from sono_models.envelope import KeyPair, make_keys
 from sono_models.errors import BadConfig, BadProfile
+from sono_models.manifest import Manifest
 from sono_models.profile import Profile
 from sono_models.release import ProfilePlace
 from tests.support.profiles import KEYS, made_for, signed, written
@@ -31,7 +32,7 @@ V2 = stand_in("1.1.0", size=60_000)
 STRANGER = make_keys()
 
 
-def manifest_of(content: bytes, folder: Path) -> bundle.Manifest:
+def manifest_of(content: bytes, folder: Path) -> Manifest:
     path = folder / "looked-at.tar"
     path.write_bytes(content)
     return bundle.read(path).manifest

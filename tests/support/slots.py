@@ -32,7 +32,7 @@ def alone(folder: Path, slot: Slot, text: str | None) -> tuple[Path, Staged]:
     path.write_text(text or "", "utf-8")
     digest = hashlib.sha256(path.read_bytes()).hexdigest()
     profile = SiteProfile("clinic-a", "1.0.0", digest, path.stat().st_size) if text else None
-    mine = (slot.name, slot.version, slot.sha256, 0)
+    mine = (slot.name, slot.version, slot.sha256, shipped().path.stat().st_size)
     return path, Staged("r2", *mine, "2026-03-01T10:30:00Z", 8, profile, alone=True)
 
 

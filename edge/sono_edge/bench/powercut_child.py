@@ -72,7 +72,8 @@ class Life:
         profile = self._profile() if self._chance.random() < 0.6 else None
         at = rfc3339(datetime.now(UTC))
         if self._chance.random() < 0.5 and (profile is not None or slot.profile is not None):
-            mine = (slot.name, slot.version, slot.sha256, 0)
+            running = self._slots.file_of(slot) if slot.file else self._shipped.path
+            mine = (slot.name, slot.version, slot.sha256, running.stat().st_size)
             order = Staged("bench", *mine, at, 1, profile, alone=True)
             self._slots.stage(None, order, self._sheet)
             return order

@@ -17,6 +17,7 @@ from sono_edge.slots.law import Admitted, Compared, Course, Finding, Limits, Sta
 from sono_edge.slots.records import Staged
 from sono_edge.slots.trial import Scored, Trial, TrialOrder
 from sono_edge.slots.watch import Sample, Watch
+from sono_models.manifest import Manifest
 from sono_models.saliency import MALIGNANT, Calibration
 
 
@@ -32,12 +33,16 @@ class Candidate:
         stop: threading.Event,
         clock: Callable[[], float],
         engine: Engine | None = None,
+        own: Manifest | None = None,
     ) -> None:
-        """`engine`: of the same network under another profile, ready; then no `trial` is needed."""
+        """`engine`: of the same network under another profile, ready; then no `trial` is needed. `own`: of the bundle
+        that judges, without its profile, where networks are to be compared and the profile changes too.
+        """
         self.order, self.bundle = order, bundle
         self.course = Course()
         self.engine = engine
         """Loaded in the agent's own process, once it is ready."""
+        self._own = own
         self._limits = limits if trial else law.for_profile(limits)
         self._stop, self._clock = stop, clock
         self._trial = Trial(trial, stop) if trial else None
@@ -90,18 +95,16 @@ class Candidate:
             if isinstance(scored, Finding):
                 self._news(scored)
                 return
-            self._shifts.append(scored.score - sample.score)
-            self._agreed += scored.over == sample.over
+            running = Scored(sample.score, sample.over) if self._own is None else _under(self._own, sample)
+            self._shifts.append(scored.score - running.score)
+            self._agreed += scored.over == running.over
         self._news(self._compared())
 
     def _scored(self, sample: Sample) -> Scored | Finding:
         if self._trial is not None:
             return self._trial.score(sample.picture)
         assert self.engine is not None
-        manifest = self.engine.pipeline.manifest
-        calibration = manifest.calibration.get(manifest.labels[MALIGNANT], Calibration())
-        score = calibration.apply(sample.pooled)
-        return Scored(score, score >= self.engine.pipeline.threshold)
+        return _under(self.engine.pipeline.manifest, sample)
 
     def _compared(self) -> Compared:
         shift = fmean(self._shifts) if self._shifts else 0.0
@@ -110,3 +113,10 @@ class Candidate:
     def _news(self, news: law.News) -> None:
         if not self._stop.is_set():
             self.course = law.advance(self._limits, self.course, news)
+
+
+def _under(manifest: Manifest, sample: Sample) -> Scored:
+    """What a manifest makes of a frame that its network has scored."""
+    calibration = manifest.calibration.get(manifest.labels[MALIGNANT], Calibration())
+    score = calibration.apply(sample.pooled)
+    return Scored(score, score >= manifest.law.t_hi)

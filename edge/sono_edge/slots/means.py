@@ -50,7 +50,8 @@ class Means:
         usual = self.trial
         sealed = (usual.profile, usual.profile_key) if profile is None else (str(profile), self.profile_key)
         whose = (str(bundle), str(current), running.name, order.version)
-        return TrialOrder(*whose, usual.runtime, usual.threads, *sealed, usual.site)
+        bare = order.profile is not None or running.profile is not None
+        return TrialOrder(*whose, usual.runtime, usual.threads, *sealed, usual.site, bare)
 
 
 @dataclass(frozen=True, slots=True)

@@ -262,7 +262,8 @@ class BesideLoop:
             return self._under_another_profile(order, bundle)
         self._report(order, "self-test", None)
         trial = self._means.trial_of(order, self._slot, bundle, current)
-        return Candidate(order, bundle, trial, self._means.limits, self._stop, self._means.clock)
+        own = read(current).manifest if trial.bare else None
+        return Candidate(order, bundle, trial, self._means.limits, self._stop, self._means.clock, own=own)
 
     def _is_alone(self, order: Staged) -> bool:
         """Only the profile changes."""
