@@ -203,7 +203,7 @@ def _ends(connection: sa.Connection, lines: Sequence[Line]) -> dict[Line, int]:
     of = sa.tuple_(*(progress.c[name] for name in LINE))
     query = sa.select(*(progress.c[name] for name in LINE), progress.c.contiguous)
     rows = connection.execute(query.where(of.in_(lines)).order_by(*LINE).with_for_update())
-    return {Line(site, device, epoch): int(end) for site, device, epoch, end in rows}
+    return {Line(row[0], row[1], row[2]): int(row[3]) for row in rows}
 
 
 def _may_go_on(connection: sa.Connection, ends: Mapping[Line, int]) -> list[Line]:

@@ -48,7 +48,7 @@ class TrialOrder(msgspec.Struct, frozen=True):
     profile_key: str = ""
     site: str = ""
     bare: bool = False
-    """Live frames are scored as without any profile: two site profiles, or one and none, say nothing of two networks."""
+    """Live frames are scored as without a profile: two site profiles, or one and none, say nothing of two networks."""
 
 
 class SelfTest(msgspec.Struct, frozen=True, tag="tested"):
