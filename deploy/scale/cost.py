@@ -32,7 +32,8 @@ def measure(out: Path, sizes: tuple[int, ...]) -> None:
     rows = []
     for size in sizes:
         rows.append(measured(size))
-        print(json.dumps(rows[-1]), flush=True)
+        sys.stdout.write(json.dumps(rows[-1]) + "\n")
+        sys.stdout.flush()
         out.write_text(json.dumps(rows, indent=1) + "\n", "utf-8")
 
 
@@ -70,7 +71,7 @@ def main(arguments: list[str]) -> int:
         case ["draw", source, out]:
             draw(Path(source), Path(out))
         case _:
-            print(__doc__, file=sys.stderr)
+            sys.stderr.write(__doc__ or "")
             return 2
     return 0
 
