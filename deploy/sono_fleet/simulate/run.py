@@ -89,7 +89,7 @@ def simulate(wanted: Wanted) -> Result:
     """Raises BadConfig for what cannot be, Stopped when it does not come to its end."""
     if wanted.devices < 1:
         raise BadConfig("--devices", "at least one", "Give a number")
-    _raise_file_limit(3 * wanted.devices + 200)
+    _raise_file_limit(wanted.devices + 500)
     with tempfile.TemporaryDirectory(prefix="sono-simulate-") as name, ExitStack() as stack:
         folder = Path(name)
         where = wanted.broker or stack.enter_context(peers.broker(folder))
@@ -174,7 +174,7 @@ class _Simulation:
 
     async def _roll_out(self, name: str, release: Release, ends: set[State]) -> Record:
         wanted = self._wanted
-        deadline_s = GOOD_DEADLINE_S if release is GOOD else wanted.deadline_s
+        deadline_s = max(GOOD_DEADLINE_S, wanted.deadline_s) if release is GOOD else wanted.deadline_s
         waves = tuple(Wave(f"{share:g}%", share, soak_s=wanted.soak_s, deadline_s=deadline_s) for share in wanted.waves)
         # silence is judged slowly: a simulated health comes every 30 s, on a machine that is shared
         target, scope = target_of(release), Scope(sites=(SITE,))
