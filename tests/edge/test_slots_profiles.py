@@ -156,6 +156,17 @@ def test_what_a_cut_left_of_a_profile_is_swept(slots: Slots, tmp_path: Path) -> 
     assert [path.name for path in left.parent.iterdir()] == [slot.profile.file]
 
 
+def test_a_damaged_record_is_written_anew_where_nothing_else_is_known(slots: Slots, tmp_path: Path) -> None:
+    slots.roll_back(
+        under(slots, tmp_path, "mine", good=False), Finding("full", "no room", lasting=False), shipped_as_slot()
+    )
+    (slots.folder / "current.json").write_bytes(b"rotten")
+    (slots.folder / "previous.json").unlink()
+    booted = started(slots)
+    assert (booted.slot.place, slots.current()) == ("shipped", booted.slot)
+    assert booted.slot.boot_reason == "current.json is lost or damaged"
+
+
 def test_an_older_record_is_one_without_a_profile() -> None:
     raw = msgspec.json.encode({"name": "breast", "version": "1.0.0", "sha256": "0" * 64, "place": "good"})
     slot = msgspec.json.decode(raw, type=Slot)

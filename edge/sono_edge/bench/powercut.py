@@ -128,7 +128,9 @@ class Campaign:
             self.failures.append(f"point {number}: started with {slot.said}, which was refused")
         gone = booted.rolled_back is not None
         if not rotten and there and (current is None or (slot.pair != current.pair and not gone)):
-            self.failures.append(f"point {number}: a mere cut lost the current bundle ({previous})")
+            self.failures.append(
+                f"point {number}: a mere cut lost {current and current.said}: {slot.boot_reason} ({previous})"
+            )
 
     def _load(self, bundle: Bundle, _profile: Path | None) -> Bundle:
         verified_reader(bundle, bundle.runtime(self.runtime))

@@ -131,7 +131,7 @@ def _settled(slots: Slots, current: Slot | None, chosen: Slot, troubles: list[tu
     """Note that something else than the current one was taken, and why."""
     why = "; ".join(f"{slot.said if slot else 'shipped'}: {trouble.reason}" for slot, trouble in troubles)
     if current is None and not why:
-        if not chosen.file and not slots.refusals().refused:
+        if not chosen.file and not slots.refusals().refused and not slots.is_damaged():
             return chosen  # nothing was ever activated here
         why = "current.json is lost or damaged"
     place = "good" if chosen.file else "shipped"

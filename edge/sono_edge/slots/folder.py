@@ -68,6 +68,10 @@ class Slots:
     def current(self) -> Slot | None:
         return self._read("current.json", Slot)
 
+    def is_damaged(self) -> bool:
+        """What says which bundle judges is there and cannot be read."""
+        return (self.folder / "current.json").exists() and self.current() is None
+
     def previous(self) -> Slot | None:
         """None too where it is the current one: there is nothing to go back to."""
         previous, current = self._read("previous.json", Slot), self.current()
