@@ -6,6 +6,7 @@ Real: the broker, ingest, the database, the engines, signatures. Simulated: the 
 from __future__ import annotations
 
 import asyncio
+import math
 import resource
 import tempfile
 import time
@@ -146,7 +147,7 @@ class _Simulation:
 
     async def _live(self) -> None:
         """Health, pings, repeats, and the alerts of a working fleet."""
-        count, turn, owed, beat = len(self._devices), 0, 0.0, 0
+        count, turn, well, owed, beat = len(self._devices), 0, 0, 0.0, 0
         last = time.monotonic()
         while True:
             await asyncio.sleep(BEAT_S)
@@ -160,9 +161,9 @@ class _Simulation:
                     up[turn % len(up)].alert()
                     turn += 1
             owed -= int(owed)
-            for place in range(round(share) or 1):
+            for _ in range(math.ceil(share)):  # in turn: one that says nothing for long is hung up on
                 if up:
-                    device = up[(turn + place * 7) % len(up)]
+                    device, well = up[well % len(up)], well + 1
                     device.say_health()
                     device.ping()
             # each board looks once a second at what it still owes: of ten thousand, every tenth at a beat
