@@ -7,7 +7,7 @@ MODEL := models/bundles/breast
 DATA ?= ../shared/data
 RUNS ?= runs
 
-.PHONY: demo test test-train test-peers check bench latency arm train bundle bundle-lung protocols evidence schemas clean
+.PHONY: demo test test-train test-peers check bench latency nightly fleet-cost arm train bundle bundle-lung protocols evidence schemas clean
 
 demo: .venv/installed
 	$(BIN)/sono demo
@@ -40,6 +40,15 @@ bench: .venv/installed
 # must be installed
 latency: .venv/installed
 	$(BIN)/python -m tests.support.screen_latency 20
+
+# ten thousand simulated boards through a good and a bad model, 2,000 alerts a second; mosquitto must be installed
+nightly: .venv/installed
+	$(BIN)/sono fleet simulate --devices 10000 --alerts 2000 --deadline 120 --longest 900 --json
+
+# what a fleet costs as it grows from 100 to 10,000 boards: a quarter of an hour on a quiet machine
+fleet-cost: .venv/installed .venv-train/installed
+	$(BIN)/python deploy/scale/cost.py measure docs/images/fleet-cost.json
+	$(TRAIN)/python deploy/scale/cost.py draw docs/images/fleet-cost.json docs/images/fleet-cost.png
 
 # the committed bundle on an emulated 64-bit ARM board, bit for bit; Debian's mmdebstrap and qemu-user-static must be
 # installed (.ci/run does that)

@@ -179,20 +179,12 @@ class Ingest:
         drift: list[Reported] = []
         now = self._now()
         for message in batch:
-            if not self._share.holds(message.topic):
-                self.tally.of_others += 1
-                continue
-            try:
-                read = read_message(message)
-                _believe(read, now)
-            except Rejected as problem:
-                self._reject(problem.kind, message)
-                continue
+            read = self._read(message, now)
             if isinstance(read, Delivered):
                 delivered.append(read)
             elif isinstance(read, Reported):
                 drift.append(read)
-            else:
+            elif read is not None:
                 reports.append(read)
         if not delivered and not reports and not drift:
             return Outcome({}, ())
@@ -203,6 +195,19 @@ class Ingest:
         self.tally.duplicates += len(delivered) - len(outcome.fresh)
         self.tally.committed += len(outcome.fresh)
         return outcome
+
+    def _read(self, message: Message, now: datetime) -> Delivered | Report | Reported | None:
+        """None for what is not ours, or has no place; it is counted."""
+        if not self._share.holds(message.topic):
+            self.tally.of_others += 1
+            return None
+        try:
+            read = read_message(message)
+            _believe(read, now)
+        except Rejected as problem:
+            self._reject(problem.kind, message)
+            return None
+        return read
 
     def _owe(self, standings: Mapping[Line, Standing]) -> None:
         """Nothing contiguous is worth saying only to a device that keeps asking: it has forgotten its first."""

@@ -177,6 +177,9 @@ class Update(Section, frozen=True):
     """http://HOST:PORT of the clinic's proxy; it sees only TLS, and is trusted with nothing."""
     root: str = ""
     """metadata/1.root.json of `sono fleet init`: what all trust begins with."""
+    profile_key: str = ""
+    """The public key of who makes this site's profiles, for those that the fleet rolls out; empty: model.profile_key,
+    and without that none is taken."""
     channel: str = "stable"
     bundle: str = "breast"
     """The model that a stick updates."""
@@ -216,12 +219,17 @@ class AgentConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
         """None: whatever is staged, model.bundle judges."""
         return Path(self.state.folder) / self.trial.folder if self.trial.folder else None
 
+    @property
+    def profile_key(self) -> str:
+        """Of the profiles that the fleet rolls out; empty: none is taken."""
+        return self.update.profile_key or self.model.profile_key
+
 
 PATHS = {
     "model": ("bundle", "profile", "profile_key"),
     "broker": ("password_file", "tls_ca", "tls_cert", "tls_key"),
     "state": ("folder",),
-    "update": ("desired_key", "root", "tls_ca", "tls_cert", "tls_key"),
+    "update": ("desired_key", "root", "profile_key", "tls_ca", "tls_cert", "tls_key"),
     "scan": ("export_folder",),
 }
 """The values that are paths of this machine."""

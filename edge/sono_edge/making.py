@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import secrets
+from pathlib import Path
 
 import cv2
 
@@ -22,13 +23,17 @@ class Making:
 
     def __init__(self, config: AgentConfig, source: SourceKind) -> None:
         self._model, self._site, self._source = config.model, config.device.site, source
+        self._profile_key = config.profile_key
         self._run = secrets.token_hex(4)
 
-    def engine_of(self, bundle: Bundle) -> Engine:
-        """With the runtime that gave the bundle's golden vectors, under the site's profile. Raises Refused."""
+    def engine_of(self, bundle: Bundle, rolled_out: Path | None = None) -> Engine:
+        """With the runtime that gave the bundle's golden vectors, under the site's profile: the one that the fleet
+        brought with this bundle, else model.profile. Raises Refused.
+        """
         cv2.setNumThreads(1)  # a board's second core is for decoding
         chosen = self._model
-        bundle, profile = under_profile(bundle, chosen.profile, chosen.profile_key, site=self._site)
+        sealed = (chosen.profile, chosen.profile_key) if rolled_out is None else (str(rolled_out), self._profile_key)
+        bundle, profile = under_profile(bundle, *sealed, site=self._site)
         runtime = bundle.runtime(chosen.runtime, threads=chosen.threads)
         pipeline = Pipeline(verified_reader(bundle, runtime), bundle.manifest)
         told = Provenance(self._run, self._source, model_used(bundle, runtime), profile, pipeline.interval)

@@ -24,6 +24,8 @@ if TYPE_CHECKING:
 
 MAX_BYTES = 64 * 1024
 KEY_MAX_BYTES = 4096
+UNKNOWN_KEY, BAD_SIGNATURE = "unknown-key", "bad-signature"
+"""`code` of a refusal: signed by another key than the one that is trusted; by that one, and wrong."""
 _AGAIN = "Fetch the file again, or have it signed again"
 
 
@@ -117,11 +119,15 @@ def unseal_bytes(
     from securesystemslib.exceptions import UnverifiedSignatureError, VerificationError  # noqa: PLC0415
 
     if key.keyid not in envelope.signatures:
-        raise refusal(name, f"is not signed by {public.name}", "Name the key of the site that made it")
+        stranger = refusal(name, f"is not signed by {public.name}", "Name the key of the site that made it")
+        stranger.code = UNKNOWN_KEY
+        raise stranger
     try:
         envelope.verify([key], 1)
     except (VerificationError, UnverifiedSignatureError, ValueError) as error:
-        raise refusal(name, f"its signature by {public.name} is wrong (changed or forged)", again) from error
+        forged = refusal(name, f"its signature by {public.name} is wrong (changed or forged)", again)
+        forged.code = BAD_SIGNATURE
+        raise forged from error
     return Unsealed(envelope.payload, hashlib.sha256(raw).hexdigest())
 
 

@@ -21,6 +21,9 @@ from __future__ import annotations
 class SonoError(Exception):
     """A failure that a person can act on. `str()` of it is one line: thing, reason, next step."""
 
+    code: str = ""
+    """A short machine word, where a caller has to tell one reason from another."""
+
     def __init__(self, thing: str, reason: str, next_step: str) -> None:
         self.thing, self.reason, self.next_step = thing, reason, next_step
         super().__init__(f"{thing}: {reason}. {next_step}")

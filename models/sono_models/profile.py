@@ -28,6 +28,8 @@ SCHEMA: Literal["sonoedge.profile/1"] = "sonoedge.profile/1"
 KIND = "application/vnd.sonoedge.profile+json"
 """The payload's type, which the signature covers too."""
 DIGEST_CHARS = 12
+OTHER_SITE, EXPIRED, OTHER_BUNDLE = "other-site", "expired", "other-bundle"
+"""`code` of a BadProfile, beside those of a signature (envelope.py)."""
 _REMAKE = "Make one for this bundle with `sono model profile make`"
 
 Assumption: TypeAlias = Literal["prevalence-shift", "score-shift"]
@@ -146,8 +148,8 @@ class SignedProfile:
 
     @property
     def said(self) -> str:
-        """What alerts, `state` and the page call it: NAME-VERSION@ and the head of its sha256."""
-        return f"{self.profile.name}-{self.profile.version}@{self.sha256[:DIGEST_CHARS]}"
+        """What alerts, `state` and the page call it."""
+        return in_force(self.profile.name, self.profile.version, self.sha256)
 
 
 def encode(profile: Profile) -> bytes:
@@ -182,12 +184,10 @@ def check(profile: Profile, *, site: str | None, now: datetime) -> None:
     against the profile.
     """
     if site is not None and profile.site != site:
-        raise BadProfile(
-            f"profile {profile.name}", f"made for site {profile.site!r}, this is {site!r}", "Name this site's profile"
-        )
+        raise _bad(profile, OTHER_SITE, f"made for site {profile.site!r}, this is {site!r}", "Name this site's profile")
     if now >= profile.expires_at:
         when = profile.expires_at.date().isoformat()
-        raise BadProfile(f"profile {profile.name}", f"expired on {when}", "Make it again on fresh cases")
+        raise _bad(profile, EXPIRED, f"expired on {when}", "Make it again on fresh cases")
 
 
 def apply(manifest: Manifest, profile: Profile) -> Manifest:
@@ -230,6 +230,11 @@ def with_profile(bundle: Bundle, profile: Profile) -> Bundle:
     return replace(bundle, manifest=apply(bundle.manifest, profile))
 
 
+def in_force(name: str, version: str, sha256: str) -> str:
+    """What alerts, `state` and the page call a profile: NAME-VERSION@ and the head of its file's sha256."""
+    return f"{name}-{version}@{sha256[:DIGEST_CHARS]}"
+
+
 def opened(bundle: Bundle, path: Path, public: Path, *, site: str | None, now: datetime) -> tuple[Bundle, str]:
     """A bundle under a profile that was verified and may be used here and now, and what alerts call it."""
     signed = read(path, public)
@@ -246,10 +251,16 @@ def _same_bundle(manifest: Manifest, profile: Profile) -> None:
     made_for, have = profile.bundle, manifest
     if (made_for.name, made_for.version) != (have.name, have.version):
         reason = f"made for bundle {made_for.name} {made_for.version}, this is {have.name} {have.version}"
-        raise BadProfile(f"profile {profile.name}", reason, _REMAKE)
+        raise _bad(profile, OTHER_BUNDLE, reason, _REMAKE)
     if made_for.weights_sha256 != have.provenance.weights_sha256:
         reason = f"made for other weights of {made_for.name} {made_for.version}"
-        raise BadProfile(f"profile {profile.name}", reason, _REMAKE)
+        raise _bad(profile, OTHER_BUNDLE, reason, _REMAKE)
+
+
+def _bad(profile: Profile, code: str, reason: str, next_step: str) -> BadProfile:
+    bad = BadProfile(f"profile {profile.name}", reason, next_step)
+    bad.code = code
+    return bad
 
 
 def _known_labels(manifest: Manifest, profile: Profile) -> None:

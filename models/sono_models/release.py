@@ -1,4 +1,4 @@
-"""What a published bundle says of itself inside the signed update metadata, and how its place is written."""
+"""What a published bundle or site profile says of itself in signed update metadata, and how its place is written."""
 
 from __future__ import annotations
 
@@ -12,6 +12,8 @@ MODEL = re.compile(r"[a-z0-9][a-z0-9_-]{0,31}")
 CHANNEL = re.compile(r"[a-z0-9][a-z0-9_-]{0,31}")
 VERSION = re.compile(r"(0|[1-9]\d{0,8})\.(0|[1-9]\d{0,8})\.(0|[1-9]\d{0,8})")
 _TARGET = re.compile(rf"({MODEL.pattern})/({CHANNEL.pattern})/\1-({VERSION.pattern})\.tar")
+_NAME = r"[A-Za-z0-9_-]{1,64}"
+_PROFILE = re.compile(rf"({MODEL.pattern})/({CHANNEL.pattern})/profile\.({_NAME})\.({_NAME})-({VERSION.pattern})\.json")
 
 
 class Release(msgspec.Struct, frozen=True):
@@ -34,6 +36,38 @@ class Place(msgspec.Struct, frozen=True):
     @property
     def path(self) -> str:
         return f"{self.name}/{self.channel}/{self.name}-{self.version}.tar"
+
+
+class ProfileRelease(msgspec.Struct, frozen=True):
+    """`custom` of a site profile's target: the bundle that it belongs to, by version."""
+
+    name: str
+    version: str
+    site: str
+    bundle: str
+    bundle_version: str
+
+
+class ProfilePlace(msgspec.Struct, frozen=True):
+    """Where a site profile is published, beside the bundles of its model, under the same role:
+    `breast/stable/profile.SITE.NAME-1.2.0.json`.
+    """
+
+    model: str
+    channel: str
+    site: str
+    name: str
+    version: str
+
+    @property
+    def path(self) -> str:
+        return f"{self.model}/{self.channel}/profile.{self.site}.{self.name}-{self.version}.json"
+
+
+def profile_place_of(target: str) -> ProfilePlace | None:
+    """None for what is no such path."""
+    found = _PROFILE.fullmatch(target)
+    return ProfilePlace(found[1], found[2], found[3], found[4], found[5]) if found else None
 
 
 def place_of(target: str) -> Place | None:

@@ -439,7 +439,7 @@ def test_a_forged_or_anothers_order_is_refused(device: Device, server: UpdateSer
         ("1.0.0", V1, {"target": "breast/beta/breast-1.0.0.tar"}, Code.CHANNEL),
         ("1.0.0", V1, {"target": "../../etc/passwd"}, Code.CHANNEL),
         ("1.0.0", V1, {"target": "breast/stable/breast-1.1.0.tar"}, Code.CHANNEL),
-        ("1.0.0", V1, {"profile_target": "profiles/clinic-a/x.profile.json"}, Code.PROFILE),
+        ("1.0.0", V1, {"profile_target": "profiles/clinic-a/x.profile.json"}, Code.BAD_PROFILE),
         ("7.7.7", V1, {}, Code.NOT_PUBLISHED),
         ("1.1.0", V2, {}, Code.DEVICE_CLASS),
         ("1.3.0", stand_in("1.3.0", min_agent="99.0.0"), {}, Code.OLD_AGENT),

@@ -8,6 +8,7 @@ from pathlib import Path
 
 from sono_models import bundle
 from sono_models.envelope import KeyPair, make_keys, seal
+from sono_models.manifest import Manifest
 from sono_models.messages import Interval
 from sono_models.profile import KIND, Evidence, ForBundle, Point, Profile, Scaling, encode
 from tests.support.bundles import BREAST
@@ -23,11 +24,16 @@ class Files:
 
 
 def made_for_breast(*, threshold: float = 0.42, at: datetime = NOW) -> Profile:
-    manifest = bundle.read(BREAST).manifest
+    return made_for(bundle.read(BREAST).manifest, threshold=threshold, at=at)
+
+
+def made_for(
+    manifest: Manifest, *, threshold: float = 0.42, at: datetime = NOW, site: str = "clinic-a", version: str = "1.2.0"
+) -> Profile:
     return Profile(
         name="clinic-a",
-        site="clinic-a",
-        version="1.2.0",
+        site=site,
+        version=version,
         bundle=ForBundle(manifest.name, manifest.version, manifest.provenance.weights_sha256, "0" * 64),
         created_at=at,
         expires_at=at + timedelta(days=365),

@@ -7,9 +7,11 @@ import subprocess
 import sys
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
+import msgspec
 import pytest
 
 from sono_edge.bench import swap
@@ -18,7 +20,9 @@ from sono_edge.bench.live import mjpeg_server
 from sono_edge.embedded import EmbeddedBroker
 from sono_edge.slots.folder import Slots
 from sono_models import bundle
+from sono_models.profile import Profile
 from tests.support.bundles import BREAST
+from tests.support.profiles import KEYS, made_for, signed
 from tests.support.update_server import UpdateServer
 from tests.support.waiting import until
 
@@ -47,6 +51,7 @@ health_s = 1.0
 url = "{updates}"
 root = "{folder}/root.json"
 desired_key = "{folder}/orders.pub"
+profile_key = "{folder}/site.pub"
 [trial]
 shadow_frames = 12
 shadow_per_s = 12
@@ -89,12 +94,22 @@ class Fleet:
         (published,) = sono("fleet", "publish", file, "--channel", "stable", *self.signing, "--json")
         sono("fleet", "releases", "add", file, "--target", published["target"], "--database", self.database)
 
+    def profile(self, profile: Profile) -> str:
+        """Signed by the site's maker, published and registered; what alerts call it."""
+        file = self.folder / f"{profile.name}-{profile.version}.profile.json"
+        file.write_bytes(signed(profile))
+        key = ("--profile-key", self.folder / "site.pub")
+        (published,) = sono("fleet", "publish-profile", file, *key, *self.signing, "--json")
+        (release,) = sono("fleet", "releases", "add", file, *key, "--database", self.database, "--json")
+        assert release["target"] == published["target"]
+        return f"{profile.name}-{profile.version}@{published['sha256'][:12]}"
+
     @property
     def signing(self) -> tuple[object, ...]:
         return "--repository", self.repository, "--keys", self.keys
 
-    def roll_out(self, name: str, version: str) -> None:
-        plan = ("--bundle", f"breast-{version}", "--wave", "100%", "--soak", "0s", "--silence", "1h")
+    def roll_out(self, name: str, version: str, what: str = "--bundle", model: str = "breast") -> None:
+        plan = (what, f"{model}-{version}", "--wave", "100%", "--soak", "0s", "--silence", "1h")
         sono("fleet", "rollout", "create", name, *plan, "--database", self.database)
         sono("fleet", "rollout", "approve", name, "--database", self.database)
 
@@ -155,6 +170,37 @@ def test_an_update_arrives_and_a_bad_one_does_not(fleet: Fleet, tmp_path: Path) 
         assert "golden" in (slots.refused("breast", "1.0.2") or "")
         assert board.starts == 1
     sono("fleet", "audit", "verify", "--database", fleet.database)
+
+
+@pytest.mark.timeout(600)
+def test_a_site_profile_arrives_and_is_named_and_taken_off(fleet: Fleet, tmp_path: Path) -> None:
+    (tmp_path / "site.pub").write_bytes(KEYS.public)
+    mine = made_for(bundle.read(BREAST).manifest, threshold=0.5, at=datetime.now(UTC), site="clinic")
+    said = fleet.profile(mine)
+    fleet.profile(msgspec.structs.replace(mine, site="another", name="another"))
+    with running(fleet, tmp_path) as board:
+        until(lambda: (fleet.device() or {}).get("bundle"), seconds=LONG_S)
+        known = (fleet.device() or {})["bundle"]
+
+        fleet.roll_out("local", "1.2.0", "--profile", "clinic-a")
+        until(lambda: _fetched(fleet), seconds=LONG_S)
+        until(lambda: fleet.state_of("local") == "done", seconds=LONG_S)
+        until(lambda: (fleet.device() or {}).get("profile") == said, seconds=LONG_S)
+        assert (fleet.device() or {})["bundle"] == known
+        assert not list((tmp_path / "state" / "slots" / "incoming").glob("*"))
+
+        elsewhere = ["fleet", "rollout", "create", "elsewhere", "--profile", "another-1.2.0"]
+        refused = subprocess.run(
+            [*SONO, *elsewhere, "--database", fleet.database], capture_output=True, text=True, check=False
+        )
+        assert refused.returncode != 0
+        assert "names no device" in refused.stderr
+
+        sono("fleet", "rollout", "back", "local", "--database", fleet.database)
+        until(lambda: _fetched(fleet), seconds=LONG_S)
+        until(lambda: fleet.state_of("local") == "back", seconds=LONG_S)
+        until(lambda: (fleet.device() or {}).get("profile") == "bundle", seconds=LONG_S)
+        assert board.starts == 1
 
 
 def _judges(slots: Slots) -> str:

@@ -34,6 +34,7 @@ def register(app: typer.Typer) -> None:
         app.command()(command)
     app.command("copy-out")(copy_out)
     app.command("roll-back")(roll_back)
+    app.command("publish-profile")(publish_profile)
     app.add_typer(keys_app, name="keys")
 
 
@@ -99,6 +100,25 @@ def publish(
     _say(done, as_json=as_json)
 
 
+def publish_profile(
+    profile: Annotated[Path, typer.Argument(metavar="PROFILE", help="SITE.profile.json of `sono model profile make`.")],
+    *,
+    profile_key: Annotated[Path, typer.Option("--profile-key", help="The public key of who made it.")],
+    channel: Annotated[str, typer.Option("--channel", help="Where its bundle is published.")] = "stable",
+    repository: Repository = REPOSITORY,
+    keys: Keys = KEYS,
+    passphrase_file: Passphrase = None,
+    as_json: Json = False,
+) -> None:
+    """Verify a site profile and sign it into the repository, beside the bundle that it is for."""
+    from sono_fleet.publish import profiles
+
+    with _changing(repository, keys, passphrase_file) as change:
+        done = profiles.publish(change, profile, profile_key, channel, _now())
+        change.commit()
+    _say(done, as_json=as_json)
+
+
 def roll_back(
     name: Annotated[str, typer.Argument(metavar="MODEL", help="The bundle's name.")],
     *,
@@ -123,10 +143,10 @@ def published(repository: Repository = REPOSITORY, *, as_json: Json = False) -> 
     """What is in the repository."""
     import msgspec
 
-    from sono_fleet.publish import releases
+    from sono_fleet.publish import profiles, releases
 
     with _reading(repository) as opened:
-        found = releases.published(opened)
+        found = releases.published(opened) + profiles.out(opened)
     if as_json:
         print(json.dumps(msgspec.to_builtins(found)))
         return

@@ -67,9 +67,10 @@ def repacked(content: bytes, version: str) -> bytes:
 
 
 def published(repository: SignedRepository, name: str | None = None) -> list[Published]:
-    """What is out, the oldest version of each channel first."""
+    """The bundles that are out, the oldest version of each channel first."""
     names = (name,) if name else repository.models()
-    found = [_shown(target) for one in names for target in _targets(repository, one).values()]
+    every = (target for one in names for target in _targets(repository, one).values())
+    found = [_shown(target) for target in every if place_of(target.path) is not None]
     return sorted(found, key=lambda one: (one.name, one.channel, version_key(one.version)))
 
 

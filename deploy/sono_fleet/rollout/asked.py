@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from sono_fleet.database import Database
 from sono_fleet.rollout import releases, words
-from sono_fleet.rollout.plan import Plan, Scope, checked
+from sono_fleet.rollout.plan import LIMITS, PROFILE_LIMITS, Plan, Scope, checked
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,13 +44,14 @@ def planned(database: Database, asked: Asked) -> Plan:
     }
     target, made = releases.wanted(database, asked.bundle, asked.profile)
     sites = tuple(asked.sites) if made is None else (made.site,)
+    alone = made is not None and not asked.bundle
     plan = Plan(
         asked.name,
         target,
         tuple(words.wave(text, rest) for text in asked.waves or words.WAVES),
         Scope(sites, tuple(asked.tags), tuple(asked.devices)),
-        words.limits(list(asked.limits)),
-        kind="bundle" if made is None else "profile",
+        words.limits(list(asked.limits), PROFILE_LIMITS if alone else LIMITS),
+        kind="profile" if alone else "bundle",
         by=asked.by,
         four_eyes=asked.four_eyes,
         silence_s=words.seconds(asked.silence),

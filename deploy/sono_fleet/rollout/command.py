@@ -24,7 +24,9 @@ def create(
     name: Name,
     *,
     bundle: Annotated[str, typer.Option(help="A registered bundle, NAME-VERSION.")] = "",
-    profile: Annotated[str, typer.Option(help="A registered site profile, NAME-VERSION, instead.")] = "",
+    profile: Annotated[
+        str, typer.Option(help="A registered site profile, NAME-VERSION: alone, or with its bundle.")
+    ] = "",
     wave: Annotated[
         list[str] | None,
         typer.Option(help="'10%', 'tag:ward', '10%,soak=2h,deadline=4h,sample=5,max-failures=2,at-once=20,approval'."),

@@ -103,8 +103,7 @@ def say(records: Records, name: str, word: Word, at: datetime, *, by: str, reaso
         moment = Moment(at, records.serial(at), records.fleet(), records.stopped())
         if word == "approve":
             _refuse_clashes(records.all(), record.plan, moment.fleet)
-        reports, upto = records.reports(record)
-        course = law.listen(record.plan, record.course, reports)
+        course, upto = records.listened(record)
         step = law.said(record.plan, course, word, moment, by=by, reason=reason)
         written = records.write(record, step, heard=upto, at=at, actor=by)
         if written is not None:

@@ -138,8 +138,7 @@ class Engine:
         others = [(other.plan, other.course, other.created_at) for other in live]
         mine = held_for(record.plan, record.created_at, fleet, others)
         now = self._now()
-        reports, upto = self._records.reports(record)
-        course = law.listen(record.plan, record.course, reports)
+        course, upto = self._records.listened(record)
         step = law.look(record.plan, course, Moment(now, self._records.serial(now), mine, stopped))
         if not step.orders and not step.notes and not _worth_writing(record, step.course, upto):
             return

@@ -64,7 +64,7 @@ def sites(database: Database = DATABASE, as_json: AsJson = False) -> None:
 def add(
     file: Annotated[Path, typer.Argument(help="A bundle's tar, or with --profile-key a site profile.")],
     target: Annotated[str, typer.Option(help="Its path in the signed repository, if not the usual.")] = "",
-    channel: Annotated[str, typer.Option(help="A bundle's channel.")] = "stable",
+    channel: Annotated[str, typer.Option(help="Where it is published.")] = "stable",
     profile_key: Annotated[Path | None, typer.Option(help="The public key of who made the profile.")] = None,
     by: By = "",
     database: Database = DATABASE,
@@ -74,7 +74,7 @@ def add(
     from sono_fleet.rollout import releases
 
     if profile_key is not None:
-        made = releases.of_profile(file, profile_key, target)
+        made = releases.of_profile(file, profile_key, target, channel)
     else:
         made = releases.of_bundle(file, target, channel)
     with opened(database) as there:

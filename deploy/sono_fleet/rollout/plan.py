@@ -65,6 +65,13 @@ LIMITS = (
 """Of a device against its own bundle before: largest difference from the golden scores, decisions that agree on the
 same live frames (share), mean change of the calibrated score, alerts a minute, median latency, memory."""
 
+PROFILE_LIMITS = (
+    Limit("agreement", "clinical", least=0.7),
+    Limit("shift", "clinical", least=-0.3, most=0.3),
+    *(limit for limit in LIMITS if limit.key not in {"agreement", "shift"}),
+)
+"""Of a site profile alone: it is there to move scores and some decisions, further than a new network may."""
+
 
 class Wave(msgspec.Struct, frozen=True):
     """Who is next: a share of the fleet by stable hash (all waves so far counted in), or a tag."""

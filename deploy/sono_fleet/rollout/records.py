@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, fields, replace
 from datetime import datetime
+from itertools import islice
+from operator import itemgetter
 from typing import Any
 
 import msgspec
@@ -14,7 +16,7 @@ from sono_fleet.database import Database, upsert
 from sono_fleet.rollout import audit, fleet
 from sono_fleet.rollout import course as stands
 from sono_fleet.rollout.course import Course, Key, Member, Order, State, Step
-from sono_fleet.rollout.law import Heard
+from sono_fleet.rollout.law import Heard, listen
 from sono_fleet.rollout.plan import Plan, Target
 from sono_fleet.tables import desired, members, rollouts, switch, updates
 from sono_models.desired import Desired
@@ -23,8 +25,10 @@ from sono_models.messages import decode, rfc3339
 
 OVERLAP = 2000
 """PostgreSQL shows rows in the order of their commits, not of their ids: so many are read again."""
-REPORTS_AT_ONCE = 5000
+AT_ONCE = 500
+"""Rows that are held at a time, read or written: what an engine holds for good is its members."""
 STOP_ALL = "stop-all"
+_REPORT = ("id", "site", "device", "problem", "body", "received_at")
 _PLAIN = [one.name for one in fields(Course) if one.name != "members"]
 
 
@@ -67,19 +71,17 @@ class Records:
             fresh = {record.plan.rollout: record for record in read}
         return [fresh.get(name) or known[name] for name in now if name in fresh or name in known]
 
-    def reports(self, record: Record) -> tuple[tuple[Heard, ...], int]:
-        """What devices reported on its orders since, and up to where that goes."""
+    def listened(self, record: Record) -> tuple[Course, int]:
+        """The course after what devices reported on its orders since, and up to where that goes."""
+        course, upto = record.course, record.heard
         with self.database.reading() as connection:
             again = OVERLAP if connection.dialect.name == "postgresql" else 0
-            query = (
-                sa.select(updates)
-                .where(updates.c.rollout == record.plan.rollout, updates.c.id > record.heard - again)
-                .order_by(updates.c.id)
-                .limit(REPORTS_AT_ONCE + again)
-            )
-            rows = connection.execute(query).mappings().all()
-        found = tuple(_heard(dict(row)) for row in rows if not row["problem"])
-        return found, max([record.heard, *(row["id"] for row in rows)])
+            mine = (updates.c.rollout == record.plan.rollout, updates.c.id > record.heard - again)
+            query = sa.select(*(updates.c[name] for name in _REPORT)).where(*mine).order_by(updates.c.id)
+            for page in connection.execute(query).mappings().partitions(AT_ONCE):
+                reports = tuple(_heard(dict(row)) for row in page if not row["problem"])
+                course, upto = listen(record.plan, course, reports), max(upto, page[-1]["id"])
+        return course, upto
 
     def fleet(self) -> dict[Key, stands.Device]:
         with self.database.reading() as connection:
@@ -119,12 +121,12 @@ class Records:
     def write(self, record: Record, step: Step, *, heard: int, at: datetime, actor: str) -> Record | None:
         """The record as it is now; None when another wrote before, and nothing is written."""
         after = replace(record, course=step.course, revision=record.revision + 1, heard=heard)
-        changed = [
+        changed = (
             {"rollout": record.plan.rollout, **_member(key, member)}
-            for key, member in step.course.members.items()
+            for key, member in sorted(step.course.members.items(), key=itemgetter(0))
             if record.course.members.get(key) != member
-        ]
-        wanted = [_document(record.plan.rollout, order) for order in step.orders]
+        )
+        wanted = (_document(record.plan.rollout, order) for order in sorted(step.orders, key=lambda order: order.key))
         with self.database.writing() as connection:
             mine = sa.and_(rollouts.c.id == record.plan.rollout, rollouts.c.revision == record.revision)
             change = rollouts.update().where(mine).values(**_course(step.course), revision=after.revision, heard=heard)
@@ -138,16 +140,20 @@ class Records:
 
 
 def _put(
-    connection: sa.Connection, table: sa.Table, rows: list[dict[str, Any]], key: tuple[str, ...], newer: str = ""
+    connection: sa.Connection,
+    table: sa.Table,
+    rows: Iterator[dict[str, Any]],
+    key: tuple[str, ...],
+    newer: str = "",
 ) -> None:
-    """`newer`: a row is replaced only by one whose value of this column is greater."""
-    if not rows:
-        return
+    """`rows` come in the order of `key`: everybody locks in one order. `newer`: a row is replaced only by one whose
+    value of this column is greater.
+    """
     put = upsert(connection, table)
-    change = {name: put.excluded[name] for name in rows[0] if name not in key}
     only = table.c[newer] < put.excluded[newer] if newer else None
-    rows = sorted(rows, key=lambda row: tuple(row[name] for name in key))  # locked in one order by everybody
-    connection.execute(put.on_conflict_do_update(index_elements=list(key), set_=change, where=only), rows)
+    while some := list(islice(rows, AT_ONCE)):
+        change = {name: put.excluded[name] for name in some[0] if name not in key}
+        connection.execute(put.on_conflict_do_update(index_elements=list(key), set_=change, where=only), some)
 
 
 def _document(rollout: str, order: Order) -> dict[str, Any]:

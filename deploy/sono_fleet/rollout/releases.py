@@ -14,6 +14,7 @@ from sono_fleet.tables import releases
 from sono_models import bundle, profile
 from sono_models.errors import BadOrder
 from sono_models.messages import rfc3339
+from sono_models.release import ProfilePlace
 
 
 def of_bundle(path: Path, target: str = "", channel: str = "stable") -> Release:
@@ -24,11 +25,11 @@ def of_bundle(path: Path, target: str = "", channel: str = "stable") -> Release:
     return Release("bundle", manifest.name, manifest.version, where, found.sha256, found.path.stat().st_size)
 
 
-def of_profile(path: Path, key: Path, target: str = "") -> Release:
+def of_profile(path: Path, key: Path, target: str = "", channel: str = "stable") -> Release:
     """A site profile's file, its signature verified. Raises BadProfile, BadConfig."""
     found = profile.read(path, key)
     made = found.profile
-    where = target or f"profiles/{made.site}/{path.name}"
+    where = target or ProfilePlace(made.bundle.name, channel, made.site, made.name, made.version).path
     runs_on = f"{made.bundle.name}-{made.bundle.version}"
     return Release("profile", made.name, made.version, where, found.sha256, path.stat().st_size, made.site, runs_on)
 
@@ -74,10 +75,14 @@ def find(database: Database, kind: str, said: str) -> Release:
 
 
 def wanted(database: Database, bundle_said: str, profile_said: str) -> tuple[Target, Release | None]:
-    """What a roll-out is of: a bundle, or a site profile on its bundle. Raises BadOrder."""
-    if bool(bundle_said) == bool(profile_said):
-        raise BadOrder("roll-out", "name one of --bundle and --profile", "Such as --bundle breast-0.3.1")
-    if bundle_said:
+    """What a roll-out is of: a bundle, a site profile on the bundle that its site runs, or both. Raises BadOrder."""
+    if not bundle_said and not profile_said:
+        raise BadOrder("roll-out", "name at least one of --bundle and --profile", "Such as --bundle breast-0.3.1")
+    if not profile_said:
         return target_of(find(database, "bundle", bundle_said)), None
     made = find(database, "profile", profile_said)
-    return target_of(find(database, "bundle", made.bundle), made), made
+    bundle = find(database, "bundle", bundle_said or made.bundle)
+    if f"{bundle.name}-{bundle.version}" != made.bundle:
+        reason = f"it is for {made.bundle}, not for {bundle.name}-{bundle.version}"
+        raise BadOrder(f"profile {profile_said}", reason, "Make one for this bundle with `sono model profile make`")
+    return target_of(bundle, made), made

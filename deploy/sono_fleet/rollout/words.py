@@ -43,12 +43,12 @@ def wave(text: str, rest: dict[str, Any]) -> Wave:
         raise BadConfig(f"wave {text!r}", str(problem), "Such as 10%,soak=2h,max-failures=2") from problem
 
 
-def limits(texts: list[str]) -> tuple[Limit, ...]:
+def limits(texts: list[str], usual: tuple[Limit, ...] = LIMITS) -> tuple[Limit, ...]:
     """The usual limits with those of the command line in their place: `shift:-0.05:0.05` or `agreement:0.95::needed`.
 
     Raises BadConfig.
     """
-    found = {limit.key: limit for limit in LIMITS}
+    found = {limit.key: limit for limit in usual}
     for text in texts:
         key, *bounds = text.split(":")
         numbers, needed = bounds[:2], bounds[2:] == ["needed"]

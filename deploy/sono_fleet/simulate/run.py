@@ -6,6 +6,7 @@ Real: the broker, ingest, the database, the engines, signatures. Simulated: the 
 from __future__ import annotations
 
 import asyncio
+import math
 import resource
 import tempfile
 import time
@@ -33,6 +34,7 @@ from sono_models.errors import BadConfig, Stopped
 SITE = "sim"
 AT_ONCE = 50
 BEAT_S, HEALTH_S = 0.1, 30.0
+LOOKS = 10
 GOOD_DEADLINE_S = 120.0
 """The machine may be slow; the boards are not to blame."""
 OLD, GOOD, BAD = (
@@ -88,7 +90,7 @@ def simulate(wanted: Wanted) -> Result:
     """Raises BadConfig for what cannot be, Stopped when it does not come to its end."""
     if wanted.devices < 1:
         raise BadConfig("--devices", "at least one", "Give a number")
-    _raise_file_limit(3 * wanted.devices + 200)
+    _raise_file_limit(wanted.devices + 500)
     with tempfile.TemporaryDirectory(prefix="sono-simulate-") as name, ExitStack() as stack:
         folder = Path(name)
         where = wanted.broker or stack.enter_context(peers.broker(folder))
@@ -145,7 +147,7 @@ class _Simulation:
 
     async def _live(self) -> None:
         """Health, pings, repeats, and the alerts of a working fleet."""
-        count, turn, owed = len(self._devices), 0, 0.0
+        count, turn, well, owed, beat = len(self._devices), 0, 0, 0.0, 0
         last = time.monotonic()
         while True:
             await asyncio.sleep(BEAT_S)
@@ -159,18 +161,21 @@ class _Simulation:
                     up[turn % len(up)].alert()
                     turn += 1
             owed -= int(owed)
-            for place in range(round(share) or 1):
+            for _ in range(math.ceil(share)):  # in turn: one that says nothing for long is hung up on
                 if up:
-                    device = up[(turn + place * 7) % len(up)]
+                    device, well = up[well % len(up)], well + 1
                     device.say_health()
                     device.ping()
-            for device in up:
-                device.send_again(now)
+            # each board looks once a second at what it still owes: of ten thousand, every tenth at a beat
+            for device in self._devices[beat % LOOKS :: LOOKS]:
+                if device.is_up:
+                    device.send_again(now)
+            beat += 1
             self._note_memory()
 
     async def _roll_out(self, name: str, release: Release, ends: set[State]) -> Record:
         wanted = self._wanted
-        deadline_s = GOOD_DEADLINE_S if release is GOOD else wanted.deadline_s
+        deadline_s = max(GOOD_DEADLINE_S, wanted.deadline_s) if release is GOOD else wanted.deadline_s
         waves = tuple(Wave(f"{share:g}%", share, soak_s=wanted.soak_s, deadline_s=deadline_s) for share in wanted.waves)
         # silence is judged slowly: a simulated health comes every 30 s, on a machine that is shared
         target, scope = target_of(release), Scope(sites=(SITE,))

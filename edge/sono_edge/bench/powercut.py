@@ -51,6 +51,8 @@ class Campaign:
     how: Counter[str] = field(default_factory=Counter)
     failures: list[str] = field(default_factory=list)
     torn: int = 0
+    profiles: int = 0
+    """Starts with a site profile beside the bundle."""
 
     def point(self, number: int, rot_every: int) -> None:
         at_step = number % 2 == 0
@@ -94,7 +96,9 @@ class Campaign:
 
     def _rot(self) -> None:
         slots = Slots(self.folder / "slots")
-        named = [slots.file_of(slot) for slot in (slots.current(), slots.previous()) if slot and slot.file]
+        held = [slot for slot in (slots.current(), slots.previous()) if slot and slot.file]
+        named = [slots.file_of(slot) for slot in held]
+        named += [path for path in map(slots.profile_of, held) if path is not None]
         texts = [self.folder / "slots" / name for name in ("current.json", "previous.json", "refused.json")]
         files = [*named, *texts]
         self.chance.shuffle(files)
@@ -113,17 +117,22 @@ class Campaign:
         slot = booted.slot
         if not slot.file:
             self.starts["shipped"] += 1
-        elif current is not None and slot.sha256 == current.sha256:
+        elif current is not None and slot.pair == current.pair:
             self.starts["current"] += 1
+        elif current is not None and slot.sha256 == current.sha256:
+            self.starts["without its profile"] += 1
         else:
             self.starts["previous"] += 1
-        if slot.file and refusals.of(slot.name, slot.version, slot.sha256):
-            self.failures.append(f"point {number}: started with {slot.title}, which was refused")
+        self.profiles += slot.profile is not None
+        if slot.file and refusals.of(slot.name, slot.version, *slot.pair):
+            self.failures.append(f"point {number}: started with {slot.said}, which was refused")
         gone = booted.rolled_back is not None
-        if not rotten and there and (current is None or (slot.sha256 != current.sha256 and not gone)):
-            self.failures.append(f"point {number}: a mere cut lost the current bundle ({previous})")
+        if not rotten and there and (current is None or (slot.pair != current.pair and not gone)):
+            self.failures.append(
+                f"point {number}: a mere cut lost {current and current.said}: {slot.boot_reason} ({previous})"
+            )
 
-    def _load(self, bundle: Bundle) -> Bundle:
+    def _load(self, bundle: Bundle, _profile: Path | None) -> Bundle:
         verified_reader(bundle, bundle.runtime(self.runtime))
         return bundle
 
@@ -147,6 +156,8 @@ def run(
         "points": points,
         "whole": points - len({failure.partition(":")[0] for failure in campaign.failures}),
         "boots_on": {name: campaign.starts[name] for name in ("current", "previous", "shipped")},
+        "boots_with_profile": campaign.profiles,
+        "boots_without_its_profile": campaign.starts["without its profile"],
         "torn": campaign.torn,
         "cut": dict(campaign.how),
         "failures": campaign.failures[:10],

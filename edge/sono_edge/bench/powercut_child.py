@@ -6,6 +6,7 @@ than living. It says the child's id, then `over` when that one is dead. It runs 
 
 from __future__ import annotations
 
+import hashlib
 import os
 import random
 import sys
@@ -19,7 +20,7 @@ from sono_edge.bench.cut_disk import CutDisk
 from sono_edge.slots.boot import boot, shipped_slot
 from sono_edge.slots.folder import Slots
 from sono_edge.slots.law import Finding
-from sono_edge.slots.records import Slot, Staged
+from sono_edge.slots.records import SiteProfile, Slot, Staged
 from sono_models.bundle import Bundle, read
 from sono_models.messages import rfc3339
 
@@ -41,10 +42,10 @@ class Life:
         self._chance = random.Random(order.seed)  # noqa: S311  (times, not secrets)
         self._slots = Slots(Path(order.folder), disk=CutDisk(Path(order.notes), order.die_at))
         self._shipped = shipped
-        self._fresh = Path(order.notes).with_name("fresh.tar")
+        self._fresh, self._sheet = (Path(order.notes).with_name(name) for name in ("fresh.tar", "fresh.json"))
 
     def run(self, cycles: int = 6) -> None:
-        slot = boot(self._slots, lambda bundle: bundle, self._shipped.path).slot
+        slot = boot(self._slots, lambda bundle, _: bundle, self._shipped.path).slot
         for _ in range(cycles):
             slot = self._cycle(slot)
 
@@ -52,27 +53,46 @@ class Life:
         slots = self._slots
         if slot.place == "active":
             return self._probation(slot)
-        order = self._stage()
+        order = self._stage(slot)
         if self._chance.random() < 0.2:
-            order = self._stage()
-        slots.take(order)
+            order = self._stage(slot)
+        slots.take(order, slots.file_of(slot) if slot.file else self._shipped.path)
         match self._chance.randrange(8):
             case 0:
-                slots.refuse(order, Finding("golden", "differs from its golden vectors"))
+                finding = Finding("golden", "differs from its golden vectors")
+                slots.refuse(order, finding, alone=order.alone)
                 return slot
             case 1 if slot.file:
                 return slots.roll_back(slot, Finding("operator", "by hand"), shipped_slot(self._shipped))
             case _:
                 return slots.activate(order, slot, before_ms=9.0)
 
-    def _stage(self) -> Staged:
+    def _stage(self, slot: Slot) -> Staged:
+        """A bundle, a bundle with a profile, or a profile on what judges, now and then taken off again."""
+        profile = self._profile() if self._chance.random() < 0.6 else None
+        at = rfc3339(datetime.now(UTC))
+        if self._chance.random() < 0.5 and (profile is not None or slot.profile is not None):
+            running = self._slots.file_of(slot) if slot.file else self._shipped.path
+            mine = (slot.name, slot.version, slot.sha256, running.stat().st_size)
+            order = Staged("bench", *mine, at, 1, profile, alone=True)
+            self._slots.stage(None, order, self._sheet)
+            return order
         version = f"1.{self._chance.randrange(10**9)}.{self._chance.randrange(10**9)}"
         self._fresh.write_bytes(repacked(self._shipped, version))
         bundle = read(self._fresh)
         size = self._fresh.stat().st_size
-        order = Staged("bench", bundle.manifest.name, version, bundle.sha256, size, rfc3339(datetime.now(UTC)), 1)
-        self._slots.stage(self._fresh, order)
+        order = Staged("bench", bundle.manifest.name, version, bundle.sha256, size, at, 1, profile)
+        self._slots.stage(self._fresh, order, self._sheet)
         return order
+
+    def _profile(self) -> SiteProfile:
+        """A file of a profile's size. Who signed it is not asked here: a board without `cryptography` cannot sign, and
+        a start that finds its bytes whole asks the same of it whatever they say.
+        """
+        content = self._chance.randbytes(self._chance.randint(1500, 6000))
+        self._sheet.write_bytes(content)
+        version = f"1.{self._chance.randrange(10**9)}.0"
+        return SiteProfile("bench", version, hashlib.sha256(content).hexdigest(), len(content))
 
     def _probation(self, slot: Slot) -> Slot:
         slots = self._slots

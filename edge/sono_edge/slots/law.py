@@ -4,6 +4,7 @@
     STAGED ───────────────> SELF_TEST ──────────────────────> SHADOW ──────────────────────> READY
        │                        │                                │                             │ no scan runs
        │ not for this board     │ wrong, slow, crashes, hangs    │ differs, crashes, hangs     v
+       │ only the profile changes: ──────────────────────────> SHADOW (the network is the one that judges)
        └───────> REFUSED <──────┴────────────────────────────────┴───────────────────────── ACTIVE (on probation)
                                                                    (READY: golden in the      │             │
                                                                     agent's own process)      │ crash, hang,│ time and
@@ -84,6 +85,9 @@ class Finding:
 @dataclass(frozen=True, slots=True)
 class Admitted:
     """It was read whole and is meant for this board."""
+
+    same_network: bool = False
+    """Only the site profile changes: there is no second network to time, or to set against its golden vectors."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -170,6 +174,11 @@ def with_bounds(limits: Limits, bounds: Iterable[Bound]) -> Limits:
     return limits
 
 
+def for_profile(limits: Limits) -> Limits:
+    """A site profile is there to move scores and some decisions; one that turns every second decision is none."""
+    return replace(limits, agreement=AGREEMENT_FLOOR, shift=1.0)
+
+
 def advance(limits: Limits, course: Course, news: News) -> Course:
     """Where the candidate stands after the news."""
     if course.stage in ENDS:
@@ -189,8 +198,8 @@ def _judged(limits: Limits, course: Course, news: News) -> tuple[Finding | None,
     found: Finding | None = None
     then = course.stage
     match course.stage, news:
-        case Stage.STAGED, Admitted():
-            then = Stage.SELF_TEST
+        case Stage.STAGED, Admitted(same_network=same):
+            then = Stage.SHADOW if same else Stage.SELF_TEST
         case Stage.SELF_TEST, Tried():
             found, then = self_test(limits, news), Stage.SHADOW
         case Stage.SHADOW, Compared(frames=frames) if frames >= limits.shadow_frames:

@@ -10,11 +10,12 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from sono_edge.engine import Engine
+from sono_edge.slots.boot import Load
 from sono_edge.slots.folder import Slots
 from sono_edge.slots.law import Limits
+from sono_edge.slots.records import Slot, Staged
 from sono_edge.slots.reports import Logged, Reports
 from sono_edge.slots.trial import TrialOrder
-from sono_models.bundle import Bundle
 
 HUNG_STATUS = 70
 """The agent's exit status after a hang that it ended itself."""
@@ -32,7 +33,7 @@ class Means:
 
     slots: Slots
     limits: Limits
-    engine_of: Callable[[Bundle], Engine]
+    engine_of: Load[Engine]
     shipped: Path
     trial: TrialOrder
     """Its bundles are filled in for each candidate."""
@@ -40,6 +41,17 @@ class Means:
     quiet_s: float = 60.0
     clock: Callable[[], float] = time.monotonic
     die: Callable[[], None] = end_process
+    profile_key: str = ""
+    """Of the profiles that the fleet rolls out; empty: none is taken."""
+
+    def trial_of(self, order: Staged, running: Slot, bundle: Path, current: Path) -> TrialOrder:
+        """Of a candidate at `bundle`, under the profile that came with it, else under model.profile."""
+        profile = self.slots.profile_of(order)
+        usual = self.trial
+        sealed = (usual.profile, usual.profile_key) if profile is None else (str(profile), self.profile_key)
+        whose = (str(bundle), str(current), running.name, order.version)
+        bare = order.profile is not None or running.profile is not None
+        return TrialOrder(*whose, usual.runtime, usual.threads, *sealed, usual.site, bare)
 
 
 @dataclass(frozen=True, slots=True)

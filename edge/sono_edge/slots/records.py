@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from typing import Literal
+from typing import Literal, TypeAlias
 
 import msgspec
 
@@ -15,8 +15,40 @@ Place = Literal["active", "good", "shipped"]
 """Of the current slot: on probation, proven, or the bundle that came with the agent."""
 
 
+class SiteProfile(msgspec.Struct, frozen=True):
+    """A site profile of the fleet's, `profiles/SHA256.json`; what is written of it elsewhere."""
+
+    name: str
+    version: str
+    sha256: str
+    size: int
+
+    def __post_init__(self) -> None:
+        """Raises ValueError for what could not be a file's name."""
+        for pattern, value in ((NAME, self.name), (VERSION, self.version), (SHA256, self.sha256)):
+            if not pattern.fullmatch(value):
+                raise ValueError(f"{value!r} is no name, version or sha256 of a profile")
+
+    @property
+    def title(self) -> str:
+        return f"{self.name}-{self.version}"
+
+    @property
+    def file(self) -> str:
+        """By its content: two profiles never have one name."""
+        return f"{self.sha256}.json"
+
+
+Pair: TypeAlias = tuple[str, str]
+"""What judges: the bundle's sha256 and the profile's, empty where the fleet brought none."""
+
+
+def _pair(sha256: str, profile: SiteProfile | None) -> Pair:
+    return sha256, "" if profile is None else profile.sha256
+
+
 class Staged(msgspec.Struct, frozen=True):
-    """`staged/staged.json`: a bundle beside it is whole, verified and durable."""
+    """`staged/staged.json`: what it names is whole, verified and durable."""
 
     rollout: str
     name: str
@@ -26,6 +58,10 @@ class Staged(msgspec.Struct, frozen=True):
     staged_at: str
     """RFC 3339."""
     serial: int
+    profile: SiteProfile | None = None
+    """The site profile that goes with it."""
+    alone: bool = False
+    """No bundle lies beside it: it is the one that judges already, and only the profile changes."""
 
     def __post_init__(self) -> None:
         """Raises ValueError for what could not be a file's name."""
@@ -36,6 +72,14 @@ class Staged(msgspec.Struct, frozen=True):
     @property
     def title(self) -> str:
         return f"{self.name}-{self.version}"
+
+    @property
+    def pair(self) -> Pair:
+        return _pair(self.sha256, self.profile)
+
+    @property
+    def said(self) -> str:
+        return _said(self.title, self.profile)
 
 
 class Slot(msgspec.Struct, frozen=True):
@@ -58,10 +102,26 @@ class Slot(msgspec.Struct, frozen=True):
     """Median latency under the bundle before it; 0: not known."""
     boot_reason: str = ""
     """Why it is here, where that was no plain course (a roll-back, damage); for `state`."""
+    profile: SiteProfile | None = None
+    """The fleet's site profile that it judges under; None: model.profile where that is set, else the bundle's own."""
+    alone: bool = False
+    """Only the profile changed: the bundle is that of the slot before, and not to blame."""
 
     @property
     def title(self) -> str:
         return f"{self.name}-{self.version}"
+
+    @property
+    def pair(self) -> Pair:
+        return _pair(self.sha256, self.profile)
+
+    @property
+    def said(self) -> str:
+        return _said(self.title, self.profile)
+
+
+def _said(title: str, profile: SiteProfile | None) -> str:
+    return title if profile is None else f"{title} with site profile {profile.title}"
 
 
 class Refusal(msgspec.Struct, frozen=True):
@@ -73,6 +133,8 @@ class Refusal(msgspec.Struct, frozen=True):
     code: str
     reason: str
     at: str
+    profile_sha256: str = ""
+    """Not the bundle failed but this profile on it."""
 
 
 class Refused(msgspec.Struct, frozen=True):
@@ -80,10 +142,13 @@ class Refused(msgspec.Struct, frozen=True):
 
     refused: tuple[Refusal, ...] = ()
 
-    def of(self, name: str, version: str, sha256: str) -> Refusal | None:
-        """By version, or by content under whichever version."""
+    def of(self, name: str, version: str, sha256: str, profile_sha256: str = "") -> Refusal | None:
+        """By version, or by content under whichever version; or the profile on it."""
         for one in self.refused:
-            if (one.name, one.version) == (name, version) or one.sha256 == sha256:
+            if one.profile_sha256:
+                if one.profile_sha256 == profile_sha256:
+                    return one
+            elif (one.name, one.version) == (name, version) or one.sha256 == sha256:
                 return one
         return None
 
@@ -96,3 +161,8 @@ class Boots(msgspec.Struct, frozen=True):
     """In a row, each shorter than it takes to be steady."""
     lives: int = 0
     """All of them."""
+    profile_sha256: str = ""
+
+    @property
+    def pair(self) -> Pair:
+        return self.sha256, self.profile_sha256

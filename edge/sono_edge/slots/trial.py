@@ -47,6 +47,8 @@ class TrialOrder(msgspec.Struct, frozen=True):
     profile: str = ""
     profile_key: str = ""
     site: str = ""
+    bare: bool = False
+    """Live frames are scored as without a profile: two site profiles, or one and none, say nothing of two networks."""
 
 
 class SelfTest(msgspec.Struct, frozen=True, tag="tested"):

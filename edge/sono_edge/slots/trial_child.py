@@ -44,7 +44,8 @@ def main(argument: str, frames: IO[bytes], say: Callable[[msgspec.Struct], None]
         say(unfit.against)
         return
     say(self_test(bundle, runtime, order))
-    reader, threshold = Reader(bundle.manifest, runtime), bundle.manifest.law.t_hi
+    manifest = read(Path(order.candidate)).manifest if order.bare else bundle.manifest
+    reader, threshold = Reader(manifest, runtime), manifest.law.t_hi
     while (picture := _next(frames)) is not None:
         score = reader.read(picture).malignant
         say(Scored(score, score >= threshold))

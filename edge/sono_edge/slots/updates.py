@@ -11,6 +11,7 @@ import logging
 import queue
 import threading
 from contextlib import suppress
+from pathlib import Path
 from typing import Self
 
 from sono_edge.engine import Engine
@@ -21,8 +22,7 @@ from sono_edge.slots.candidate import Candidate
 from sono_edge.slots.law import Course, Finding, Moment, Served, Stage
 from sono_edge.slots.means import Around, Means
 from sono_edge.slots.records import Slot, Staged
-from sono_edge.slots.reports import Evidence, report_of
-from sono_edge.slots.trial import TrialOrder
+from sono_edge.slots.reports import Evidence, finding_of, left_behind, report_of
 from sono_edge.slots.watch import Watch
 from sono_models.bundle import read
 from sono_models.errors import Refused, SonoError, Stopped
@@ -50,6 +50,8 @@ class BesideLoop:
         self._means, self._slots, self._around = means, means.slots, around
         self._slot = booted.slot
         self._threshold = booted.loaded.pipeline.threshold
+        self._profile = booted.loaded.told.profile
+        """What alerts call the site profile in force."""
         self._watch = Watch(means.quiet_s, means.clock())
         self._ready: queue.SimpleQueue[Engine] = queue.SimpleQueue()
         self._old: queue.SimpleQueue[Engine] = queue.SimpleQueue()
@@ -82,6 +84,7 @@ class BesideLoop:
     def took(self, engine: Engine, old: Engine) -> None:
         self.swaps += 1
         self._threshold = engine.pipeline.threshold
+        self._profile = engine.told.profile
         self._watch.swapped()
         self._around.changed(engine)
         self._old.put(old)
@@ -139,7 +142,7 @@ class BesideLoop:
         if not self._slots.is_there():
             return
         current = self._slots.current()
-        if current is not None and current.sha256 != self._slot.sha256:
+        if current is not None and current.pair != self._slot.pair:
             self._follow()
         elif self._slot.place == "active":
             self._probation()
@@ -157,7 +160,7 @@ class BesideLoop:
         """current.json says another one than what runs: the loop goes there, also amid a scan."""
         self._drop_candidate()
         booted = boot(self._slots, self._means.engine_of, self._means.shipped)
-        log.info("updates: back to %s: %s", booted.slot.title, booted.slot.boot_reason)
+        log.info("updates: back to %s: %s", booted.slot.said, booted.slot.boot_reason)
         self._hand_over(booted.loaded, booted.slot)
 
     def _hand_over(self, engine: Engine, slot: Slot) -> None:
@@ -191,7 +194,8 @@ class BesideLoop:
         match self._course:
             case Course(Stage.GOOD):
                 self._slot = self._slots.good(self._slot)
-                self._report(self._slot, "good", None, {"served_s": served.served_s, "frames": served.frames})
+                evidence: Evidence = {"served_s": served.served_s, "frames": served.frames}
+                self._report(self._slot, "good", None, {**evidence, "profile": self._profile})
             case Course(Stage.ROLLED_BACK, Finding() as finding, _):
                 self._roll_back(finding)
                 if finding.code == "hang":
@@ -211,7 +215,7 @@ class BesideLoop:
     def _roll_back(self, finding: Finding) -> None:
         """On disk; the next step, or the next start, follows."""
         slot = self._slot
-        log.warning("updates: %s is rolled back: %s", slot.title, finding.reason)
+        log.warning("updates: %s is rolled back: %s", slot.said, finding.reason)
         self._slots.roll_back(slot, finding, shipped_slot(read(self._means.shipped)))
         self._report(slot, "rolled-back", finding)
 
@@ -235,32 +239,48 @@ class BesideLoop:
 
     def _admit(self, order: Staged) -> Candidate | None:
         """None: it is not tried, and the folder says so."""
-        if order.sha256 == self._slot.sha256:
+        if order.pair == self._slot.pair:
             self._slots.unstage(order)
             return None
-        known = self._slots.refused(order.name, order.version, order.sha256)
+        known = self._slots.refused(order.name, order.version, *order.pair)
         if known is not None:
             self._slots.unstage(order)
             self._report(order, "refused", Finding("failed-before", known))
             return None
+        if order.alone and not self._is_alone(order):
+            reason = f"its profile came alone, for bundle {order.sha256[:12]}; {self._slot.sha256[:12]} judges"
+            self._not_tried(order, Finding("other-bundle", reason, lasting=False))
+            return None
         try:
-            bundle = self._slots.take(order)
+            current = self._slots.file_of(self._slot) if self._slot.file else read(self._means.shipped).path
+            bundle = self._slots.take(order, current)
         except (Refused, Stopped) as problem:
             code = "damaged" if isinstance(problem, Refused) else "disk"
-            finding = Finding(code, problem.reason, lasting=False)
-            self._slots.refuse(order, finding)
-            self._report(order, "refused", finding)
+            self._not_tried(order, Finding(code, problem.reason, lasting=False))
             return None
-        current = self._slots.file_of(self._slot) if self._slot.file else self._means.shipped
-        trial = TrialOrder(
-            str(bundle),
-            str(current),
-            self._slot.name,
-            order.version,
-            *(getattr(self._means.trial, name) for name in ("runtime", "threads", "profile", "profile_key", "site")),
-        )
+        if self._is_alone(order):
+            return self._under_another_profile(order, bundle)
         self._report(order, "self-test", None)
-        return Candidate(order, bundle, trial, self._means.limits, self._stop, self._means.clock)
+        trial = self._means.trial_of(order, self._slot, bundle, current)
+        own = read(current).manifest if trial.bare else None
+        return Candidate(order, bundle, trial, self._means.limits, self._stop, self._means.clock, own=own)
+
+    def _is_alone(self, order: Staged) -> bool:
+        """Only the profile changes."""
+        return order.sha256 == self._slot.sha256
+
+    def _not_tried(self, order: Staged, finding: Finding) -> None:
+        self._slots.refuse(order, finding, alone=self._is_alone(order))
+        self._report(order, "refused", finding)
+
+    def _under_another_profile(self, order: Staged, bundle: Path) -> Candidate | None:
+        """The engine is made here, golden vectors and all: no other network has to be tried."""
+        try:
+            engine = self._means.engine_of(read(bundle), self._slots.profile_of(order))
+        except Refused as refusal:
+            self._not_tried(order, finding_of(refusal))
+            return None
+        return Candidate(order, bundle, None, self._means.limits, self._stop, self._means.clock, engine)
 
     def _after_step(self, candidate: Candidate, before: Stage) -> None:
         course = candidate.course
@@ -278,30 +298,34 @@ class BesideLoop:
         if candidate.engine is None:
             candidate.end()
             try:
-                candidate.engine = self._means.engine_of(read(candidate.bundle))
+                profile = self._slots.profile_of(candidate.order)
+                candidate.engine = self._means.engine_of(read(candidate.bundle), profile)
             except Refused as refusal:
-                self._refuse(candidate, Finding("golden", refusal.reason))
+                self._refuse(candidate, finding_of(refusal))
                 return
         course = law.advance(self._means.limits, candidate.course, Moment(self._scanning()))
         if course.stage is not Stage.ACTIVE:
             return
-        evidence = candidate.evidence()
+        evidence, before = candidate.evidence(), self._profile
         running = self._slot
         slot = self._slots.activate(candidate.order, running, before_ms=self._watch.latency_ms())
         engine, self._candidate = candidate.engine, None
         while self._scanning() and not self._stop.wait(LOOK_S / 4):
             pass
         self._hand_over(engine, slot)
-        self._report(slot, "active", None, evidence)
+        left = left_behind(before, engine.told.profile)
+        if left is not None:
+            log.warning("updates: %s: %s", slot.said, left.reason)
+        self._report(slot, "active", left, {**evidence, "profile": engine.told.profile})
 
     def _scanning(self) -> bool:
         return self._watch.scanning(self._means.clock()) or self._around.scan_runs()
 
     def _refuse(self, candidate: Candidate, finding: Finding) -> None:
-        log.warning("updates: %s is refused: %s", candidate.order.title, finding.reason)
+        log.warning("updates: %s is refused: %s", candidate.order.said, finding.reason)
         evidence = candidate.evidence()
         self._drop_candidate()
-        self._slots.refuse(candidate.order, finding)
+        self._slots.refuse(candidate.order, finding, alone=self._is_alone(candidate.order))
         self._report(candidate.order, "refused", finding, evidence)
 
     def _drop_candidate(self) -> None:

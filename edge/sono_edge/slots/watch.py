@@ -27,6 +27,8 @@ class Sample:
     score: float
     over: bool
     """At or above its own threshold."""
+    pooled: float = 0.0
+    """The score before any calibration."""
 
 
 class Watch:
@@ -62,7 +64,7 @@ class Watch:
         self._latencies_ms.append(latency_ms)
         if self.wants:
             score = judged.reading.malignant
-            self._sample = Sample(judged.frame.picture, score, score >= threshold)
+            self._sample = Sample(judged.frame.picture, score, score >= threshold, judged.reading.pooled)
 
     def swapped(self) -> None:
         """The next frame is another engine's: its counts begin."""

@@ -10,13 +10,13 @@ from pathlib import Path
 
 from sono_edge.config import AgentConfig, Trial
 from sono_edge.engine import Engine, NoUpdates, Updates
-from sono_edge.slots.boot import boot
+from sono_edge.slots.boot import Load, boot
 from sono_edge.slots.folder import Slots
 from sono_edge.slots.law import Limits
 from sono_edge.slots.means import Around, Means
 from sono_edge.slots.trial import TrialOrder
 from sono_edge.slots.updates import BesideLoop
-from sono_models.bundle import Bundle, default_path, read
+from sono_models.bundle import default_path, read
 from sono_models.errors import BadBundle
 
 log = logging.getLogger(__name__)
@@ -30,12 +30,12 @@ class Start:
     beside: Callable[[Around], AbstractContextManager[Updates]]
 
 
-def start(config: AgentConfig, engine_of: Callable[[Bundle], Engine]) -> Start:
+def start(config: AgentConfig, engine_of: Load[Engine]) -> Start:
     """Raises Refused where not even the bundle that ships is fit."""
     shipped = shipped_path(config)
     folder = config.slots
     if folder is None or _of_another_model(Slots(folder), config):
-        return Start(engine_of(read(shipped)), lambda _: NoUpdates())
+        return Start(engine_of(read(shipped), None), lambda _: NoUpdates())
     slots = Slots(folder)
     booted = boot(slots, engine_of, shipped)
     means = Means(
@@ -46,6 +46,7 @@ def start(config: AgentConfig, engine_of: Callable[[Bundle], Engine]) -> Start:
         trial_of(config),
         config.trial.shadow_per_s,
         config.trial.quiet_s,
+        profile_key=config.profile_key,
     )
     return Start(booted.loaded, lambda around: BesideLoop(means, booted, around))
 

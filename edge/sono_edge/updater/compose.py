@@ -24,6 +24,7 @@ from sono_edge.updater.retries import Retries
 from sono_edge.updater.run import Here, Reports, Update, Ways
 from sono_edge.updater.web import Tls, WebRepository
 from sono_models import desired
+from sono_models.bundle import default_path
 from sono_models.errors import BadConfig, DiskFull, Stopped
 
 STEP_S = 0.5
@@ -55,7 +56,17 @@ def updating(
         raise BadConfig("update.root", "it is empty", "Name the root that `sono fleet init` made for the devices")
     if config.slots is None:
         raise BadConfig("trial.folder", "it is empty, so no staged bundle would be taken", "Name a folder")
-    here = Here(settings.bundle, settings.channel, settings.device_class, state, config.slots, Path(settings.root))
+    here = Here(
+        settings.bundle,
+        settings.channel,
+        settings.device_class,
+        state,
+        config.slots,
+        Path(settings.root),
+        config.device.site,
+        Path(config.profile_key) if config.profile_key else None,
+        Path(config.model.bundle) if config.model.bundle else default_path(),
+    )
     made: list[Update] = []
 
     def pause(seconds: float) -> None:

@@ -18,7 +18,7 @@ from tuf.api.exceptions import DownloadError, DownloadLengthMismatchError, Lengt
 from sono_edge.updater.refusal import Code, UpdateRefused
 from sono_edge.updater.repository import Repository
 from sono_edge.updater.retries import Retries
-from sono_edge.updater.trust import Found, refused
+from sono_edge.updater.trust import File, refused
 from sono_models.durable import sync_folder
 
 log = logging.getLogger(__name__)
@@ -33,7 +33,7 @@ class Incoming:
     def __init__(self, folder: Path) -> None:
         self._folder = folder
 
-    def whole(self, found: Found) -> Path | None:
+    def whole(self, found: File) -> Path | None:
         """The verified file, when an earlier run got so far. It is verified again."""
         path = self._folder / f"{found.sha256}.tar"
         if not path.is_file():
@@ -43,7 +43,7 @@ class Incoming:
         path.unlink()
         return None
 
-    def fetch(self, repository: Repository, found: Found, *, retries: Retries, check: Callable[[], None]) -> Path:
+    def fetch(self, repository: Repository, found: File, *, retries: Retries, check: Callable[[], None]) -> Path:
         """Verified and fsynced. `check` is asked for every piece and may raise. Raises UpdateRefused."""
         self._folder.mkdir(parents=True, exist_ok=True)
         self._sweep(found)
@@ -51,18 +51,18 @@ class Incoming:
         resumed = part.is_file() and part.stat().st_size > 0
         self._receive(repository, found, part, retries, check)
         if not _is_right(found, part) and resumed:
-            log.warning("updater: %s: what an earlier run had left is damaged; from the beginning", found.place.path)
+            log.warning("updater: %s: what an earlier run had left is damaged; from the beginning", found.path)
             part.unlink()
             self._receive(repository, found, part, retries, check)
         if not _is_right(found, part):
             part.unlink()
-            raise UpdateRefused(Code.DAMAGED, found.place.path)
+            raise UpdateRefused(Code.DAMAGED, found.path)
         whole = part.with_suffix(".tar")
         part.replace(whole)
         sync_folder(self._folder)
         return whole
 
-    def left(self, found: Found) -> int:
+    def left(self, found: File) -> int:
         """Bytes that are still to come."""
         part = self._folder / f"{found.sha256}.part"
         return found.size - min(part.stat().st_size if part.is_file() else 0, found.size)
@@ -73,31 +73,31 @@ class Incoming:
             for path in self._folder.iterdir():
                 path.unlink()
 
-    def _sweep(self, found: Found) -> None:
+    def _sweep(self, found: File) -> None:
         for path in self._folder.iterdir():
             if path.stem != found.sha256:
                 path.unlink()
 
     def _receive(
-        self, repository: Repository, found: Found, part: Path, retries: Retries, check: Callable[[], None]
+        self, repository: Repository, found: File, part: Path, retries: Retries, check: Callable[[], None]
     ) -> None:
         part.touch()
         if part.stat().st_size > found.size:
             os.truncate(part, 0)
         if shutil.disk_usage(self._folder).free < self.left(found) + SPARE:
-            raise UpdateRefused(Code.DISK, found.place.path, f"{self.left(found)} bytes and {SPARE} spare are needed")
+            raise UpdateRefused(Code.DISK, found.path, f"{self.left(found)} bytes and {SPARE} spare are needed")
         try:
             retries(lambda: _once(repository, found, part, check), position=lambda: part.stat().st_size)
         except DownloadError as error:
-            raise refused(error, found.place.path) from error
+            raise refused(error, found.path) from error
         except OSError as error:
             if error.errno in {errno.ENOSPC, errno.EDQUOT}:
                 part.unlink()  # the outbox needs the room more
-                raise UpdateRefused(Code.DISK, found.place.path, error.strerror or "") from error
+                raise UpdateRefused(Code.DISK, found.path, error.strerror or "") from error
             raise
 
 
-def _once(repository: Repository, found: Found, part: Path, check: Callable[[], None]) -> None:
+def _once(repository: Repository, found: File, part: Path, check: Callable[[], None]) -> None:
     """One attempt, from where the file ends."""
     have = part.stat().st_size
     if have == found.size:
@@ -124,7 +124,7 @@ def _to_disk(file: IO[bytes]) -> None:
     os.fsync(file.fileno())
 
 
-def _is_right(found: Found, path: Path) -> bool:
+def _is_right(found: File, path: Path) -> bool:
     try:
         with path.open("rb") as file:
             found.raw.verify_length_and_hashes(file)

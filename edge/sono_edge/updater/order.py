@@ -30,7 +30,13 @@ class Order:
     deadline: datetime | None = None
     cancelled: bool = False
     profile: str = ""
-    """The path of the site profile that goes with it."""
+    """The path of the site profile that goes with it; empty: the bundle's own threshold and limits."""
+    profile_sha256: str = ""
+
+    @property
+    def pair(self) -> tuple[str, str]:
+        """What is to judge: the bundle's sha256 and the profile's."""
+        return self.sha256, self.profile_sha256
 
     @property
     def key(self) -> str:
@@ -101,4 +107,5 @@ def _order(wanted: Desired) -> Order:
         wanted.deadline,
         wanted.cancelled,
         wanted.profile_target,
+        wanted.profile_sha256,
     )

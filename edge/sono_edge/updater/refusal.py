@@ -12,8 +12,18 @@ from enum import StrEnum
 from typing import TYPE_CHECKING
 
 from sono_models.bundle import MAX_BYTES
+from sono_models.envelope import BAD_SIGNATURE, UNKNOWN_KEY
+from sono_models.envelope import MAX_BYTES as PROFILE_BYTES
 from sono_models.errors import Refused
-from sono_models.release import Place, Release, place_of, version_key
+from sono_models.release import (
+    Place,
+    ProfilePlace,
+    ProfileRelease,
+    Release,
+    place_of,
+    profile_place_of,
+    version_key,
+)
 
 if TYPE_CHECKING:
     from sono_edge.updater.order import Order
@@ -33,6 +43,12 @@ class Code(StrEnum):
     CHANNEL = "other-channel"
     FAILED_HERE = "failed-here"
     PROFILE = "site-profile"
+    PROFILE_SITE = "profile-other-site"
+    PROFILE_BUNDLE = "profile-other-bundle"
+    PROFILE_SIGNATURE = "profile-bad-signature"
+    PROFILE_KEY = "profile-unknown-key"
+    PROFILE_EXPIRED = "profile-expired"
+    BAD_PROFILE = "bad-profile"
     TOO_LARGE = "too-large"
     UNSIGNED = "unsigned"
     EXPIRED = "expired"
@@ -85,8 +101,24 @@ REASONS: dict[Code, Reason] = {
     ),
     Code.FAILED_HERE: Reason("this version failed on this device before", "Order a newer version", final=True),
     Code.PROFILE: Reason(
-        "it brings a site profile, which this updater cannot", "Set model.profile by hand; order without", final=True
+        "it brings a site profile, and this device has no key to check one by", "Set update.profile_key", final=False
     ),
+    Code.PROFILE_SITE: Reason("its site profile is for another site", "Order this site's own", final=True),
+    Code.PROFILE_BUNDLE: Reason(
+        "its site profile is for another bundle", "Make one for this bundle with `sono model profile make`", final=True
+    ),
+    Code.PROFILE_SIGNATURE: Reason(
+        "the signature of its site profile is wrong (changed or forged)", _ATTACK, final=True
+    ),
+    Code.PROFILE_KEY: Reason(
+        "its site profile is signed by a key that this device does not know", "Look at update.profile_key", final=True
+    ),
+    Code.PROFILE_EXPIRED: Reason(
+        "its site profile is too old (or this clock is ahead)",
+        "Make it again on fresh cases; check the clock",
+        final=True,
+    ),
+    Code.BAD_PROFILE: Reason("signed into the repository, but not a site profile", _REPUBLISH, final=True),
     Code.TOO_LARGE: Reason(f"more than the {MAX_BYTES} bytes of a bundle", "Pack a smaller bundle", final=True),
     # the metadata
     Code.UNSIGNED: Reason("not signed by enough of the keys that may", _ATTACK, final=False),
@@ -123,6 +155,8 @@ TROUBLE = frozenset({Code.SLOW, Code.UNREACHABLE})
 class UpdateRefused(Refused):
     """An update that is not taken."""
 
+    code: Code
+
     def __init__(self, code: Code, thing: str, detail: str = "") -> None:
         reason = REASONS[code]
         self.code, self.final = code, reason.final
@@ -134,18 +168,63 @@ def of_serial(serial: int, newest: int) -> Code | None:
     return Code.STALE if 0 < serial < newest else None
 
 
-def of_order(order: Order, *, channel: str, failed: str | None, now: datetime) -> Code | None:
-    """Before anything is fetched. `failed`: why this version went back on this device, if it did."""
+def of_order(
+    order: Order, *, channel: str, failed: str | None, now: datetime, site: str = "", knows_key: bool = False
+) -> Code | None:
+    """Before anything is fetched. `failed`: why this version went back on this device, if it did. `knows_key`: whether
+    a site profile could be checked.
+    """
     place = place_of(order.target)
     judged = (
         (order.cancelled, Code.CANCELLED),
         (order.deadline is not None and now >= order.deadline, Code.TOO_LATE),
         (place is None or place != Place(order.name, channel, order.version), Code.CHANNEL),
         (failed is not None, Code.FAILED_HERE),
-        (bool(order.profile), Code.PROFILE),
+        *_of_profile_order(order, channel, site, knows_key=knows_key),
         (order.size > MAX_BYTES, Code.TOO_LARGE),
     )
     return _first(judged)
+
+
+def _of_profile_order(order: Order, channel: str, site: str, *, knows_key: bool) -> Iterable[tuple[bool, Code]]:
+    if not order.profile:
+        return ()
+    place = profile_place_of(order.profile)
+    return (
+        (place is None or not order.profile_sha256, Code.BAD_PROFILE),
+        (place is not None and place.site != site, Code.PROFILE_SITE),
+        (place is not None and (place.model, place.channel) != (order.name, channel), Code.PROFILE_BUNDLE),
+        (not knows_key, Code.PROFILE),
+    )
+
+
+def of_profile_target(
+    order: Order, place: ProfilePlace, size: int, sha256: str, release: ProfileRelease
+) -> Code | None:
+    """The signed metadata's word on the profile, against the order."""
+    judged = (
+        (sha256 != order.profile_sha256, Code.OTHER_TARGET),
+        (size > PROFILE_BYTES, Code.OVERSIZED),
+        (release.site != place.site, Code.PROFILE_SITE),
+        ((release.bundle, release.bundle_version) != (order.name, order.version), Code.PROFILE_BUNDLE),
+        ((release.name, release.version) != (place.name, place.version), Code.OTHER_TARGET),
+    )
+    return _first(judged)
+
+
+def of_profile(code: str) -> Code:
+    """What the profile itself was refused for: `code` of a BadProfile."""
+    return _OF_PROFILE.get(code, Code.BAD_PROFILE)
+
+
+_OF_PROFILE = {
+    UNKNOWN_KEY: Code.PROFILE_KEY,
+    BAD_SIGNATURE: Code.PROFILE_SIGNATURE,
+    "other-site": Code.PROFILE_SITE,
+    "expired": Code.PROFILE_EXPIRED,
+    "other-bundle": Code.PROFILE_BUNDLE,
+}
+"""The words of sono_models.profile, which is loaded only where there is one."""
 
 
 def of_clock(seen: datetime | None, now: datetime) -> Code | None:

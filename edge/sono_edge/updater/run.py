@@ -1,4 +1,4 @@
-"""One short run of the updater, readable from top to bottom: order, trust, target, fetch, bundle, stage.
+"""One short run of the updater, readable from top to bottom: order, trust, target, profile, fetch, bundle, stage.
 
 It never touches what the agent runs: a refusal, a kill or a full disk leaves the current bundle scoring.
 """
@@ -21,12 +21,14 @@ from sono_edge.updater import progress as progress_file
 from sono_edge.updater.budget import Budget
 from sono_edge.updater.download import Incoming
 from sono_edge.updater.order import OFFLINE, Order, Orders
+from sono_edge.updater.profiles import Brought, Profiles
 from sono_edge.updater.refusal import TROUBLE, Code, UpdateRefused, of_bundle, of_order, of_serial, of_target
 from sono_edge.updater.repository import Repository
 from sono_edge.updater.retries import Retries
 from sono_edge.updater.staging import StagingArea
 from sono_edge.updater.trust import Found, Trust
 from sono_models import __version__, bundle
+from sono_models.bundle import Bundle
 from sono_models.errors import BadBundle, Refused, Stopped
 from sono_models.messages import rfc3339
 from sono_models.release import Place
@@ -61,6 +63,11 @@ class Here:
     slots: Path
     """The folder of bundles, the agent's too."""
     root: Path
+    site: str = ""
+    profile_key: Path | None = None
+    """Of who makes this site's profiles; None: none is taken."""
+    shipped: Path | None = None
+    """The bundle that came with the agent."""
     agent: str = __version__
 
 
@@ -94,6 +101,7 @@ class Update:
         self._here, self._ways, self._staging, self._reports = here, ways, staging, reports
         self._stop, self._now = stop, now
         self._incoming = Incoming(here.slots / "incoming")
+        self._profiles = Profiles(here, ways, Incoming(here.slots / "incoming-profile"))
         self._memory = here.state / (progress_file.OF_STICK if ways.is_stick else progress_file.FILE)
         self._progress = progress_file.read(self._memory)
 
@@ -124,11 +132,13 @@ class Update:
         # 2. may it be followed at all, and now?
         if order.cancelled:
             self._withdraw(order)
-        failed = self._staging.refused(order.name, order.version)
+        failed = self._staging.refused(order.name, order.version, order.sha256, order.profile_sha256)
         current = self._staging.current()
-        if current is not None and current.sha256 == order.sha256 and not order.cancelled:
+        if current is not None and current.pair == order.pair and not order.cancelled:
             return self._is_here(order, current)
-        _refuse_for(of_order(order, channel=here.channel, failed=failed, now=self._now()), path, failed or "")
+        knows_key, now = here.profile_key is not None, self._now()
+        judged = of_order(order, channel=here.channel, failed=failed, now=now, site=here.site, knows_key=knows_key)
+        _refuse_for(judged, path, failed or "")
         self._say(order, "offered")
         if order.not_before is not None and self._now() < order.not_before:
             return Outcome.NOT_YET
@@ -141,14 +151,31 @@ class Update:
             order, found.size, found.sha256, found.release, device_class=here.device_class, agent=here.agent
         )
         _refuse_for(judged, path)
-        # 4. its bytes
-        file = self._incoming.whole(found) or self._fetch(order, found)
-        # 5. a whole bundle, and the one that was ordered?
-        self._check_bundle(order, file)
-        self._say(order, "verified", size=order.size)
-        # 6. over to the agent
-        self._stage(order, file)
+        # 4. the site profile that goes with it: small, and refused before the rest is fetched
+        profile = self._profiles.fetched(order, trust, self._now(), lambda: self.check(order))
+        # 5. its bytes, unless this very bundle judges already
+        alone = self._judges(order, current)
+        file = alone or self._incoming.whole(found) or self._fetch(order, found)
+        # 6. a whole bundle, and the one that was ordered? Does the profile belong to it?
+        read = self._check_bundle(order, file)
+        self._profiles.check_bundle(order, read, profile)
+        self._say(order, "verified", size=0 if alone else order.size)
+        # 7. over to the agent
+        self._stage(order, None if alone else file, profile)
         return Outcome.STAGED
+
+    def _judges(self, order: Order, current: Slot | None) -> Path | None:
+        """The file of the bundle that judges, when only its site profile is to change."""
+        if current is not None and current.file:
+            return self._staging.file_of(current) if current.sha256 == order.sha256 else None
+        shipped = self._here.shipped if order.profile else None
+        if shipped is None:
+            return None
+        try:
+            return shipped if bundle.read(shipped).sha256 == order.sha256 else None
+        except BadBundle as trouble:
+            log.warning("updater: %s", trouble)
+            return None
 
     def _withdraw(self, order: Order) -> None:
         """What this roll-out brought and the agent has not taken yet goes; what judges already stays."""
@@ -189,23 +216,36 @@ class Update:
         same = newer.rollout == order.rollout and newer.cancelled
         raise UpdateRefused(Code.CANCELLED if same else Code.SUPERSEDED, order.target)
 
-    def _check_bundle(self, order: Order, file: Path) -> None:
+    def _check_bundle(self, order: Order, file: Path) -> Bundle:
         try:
             read = bundle.read(file)
         except BadBundle as error:
             raise UpdateRefused(Code.BAD_BUNDLE, order.target, error.reason) from error
         _refuse_for(of_bundle(order, read.manifest, read.sha256, agent=self._here.agent), order.target)
+        return read
 
-    def _stage(self, order: Order, file: Path) -> None:
+    def _stage(self, order: Order, file: Path | None, profile: Brought | None) -> None:
         staged = Staged(
-            order.rollout, order.name, order.version, order.sha256, order.size, rfc3339(self._now()), order.serial
+            order.rollout,
+            order.name,
+            order.version,
+            order.sha256,
+            order.size,
+            rfc3339(self._now()),
+            order.serial,
+            None if profile is None else profile.said,
+            alone=file is None,
         )
         try:
-            self._staging.stage(file, staged)
+            self._staging.stage(file, staged, None if profile is None else profile.file)
         except Refused as error:
             raise UpdateRefused(Code.FAILED_HERE, order.target, error.reason) from error
         self._remember(ended=progress_file.STAGED)
+        self._clear()
+
+    def _clear(self) -> None:
         self._incoming.clear()
+        self._profiles.clear()
 
     def _trust(self) -> Trust:
         here = self._here
@@ -229,7 +269,7 @@ class Update:
         self._say(order, phase, code=refusal.code, reason=f"{refusal.reason}. {refusal.next_step}")
         self._remember(ended=refusal.code.value if final else "", damaged=damaged)
         if final:
-            self._incoming.clear()
+            self._clear()
 
     def _say(self, order: Order, phase: Phase, *, code: str = "", reason: str = "", **evidence: float | str) -> None:
         """Each phase and code once: what an earlier run said is not said again."""

@@ -15,6 +15,10 @@ class StagingArea(Protocol):
         """What judges frames now; None: no update was ever taken."""
         ...
 
+    def file_of(self, slot: Slot) -> Path:
+        """Where a slot's bundle lies."""
+        ...
+
     def staged(self) -> Staged | None:
         """What waits, or is being tried; None: nothing."""
         ...
@@ -23,10 +27,10 @@ class StagingArea(Protocol):
         """It is not to be tried any more; nothing where another waits."""
         ...
 
-    def stage(self, bundle: Path, order: Staged) -> None:
-        """Take a copy. Whole or not at all. Raises Refused for what may not run here."""
+    def stage(self, bundle: Path | None, order: Staged, profile: Path | None = None) -> None:
+        """Take a copy. Whole or not at all. `bundle` None: it is here. Raises Refused for what may not run here."""
         ...
 
-    def refused(self, name: str, version: str) -> str | None:
-        """Why this version may not run here again; None: it may."""
+    def refused(self, name: str, version: str, sha256: str = "-", profile_sha256: str = "") -> str | None:
+        """Why this version, or this profile on it, may not run here again; None: it may."""
         ...

@@ -11,6 +11,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
+from typing import TypeAlias, TypeVar
 
 import msgspec
 from tuf.api import exceptions as tuf_errors
@@ -22,7 +23,7 @@ from sono_edge.updater.refusal import Code, UpdateRefused, of_clock
 from sono_edge.updater.repository import Repository
 from sono_models.durable import sync_file, sync_folder
 from sono_models.errors import BadConfig
-from sono_models.release import Place, Release, place_of, version_key
+from sono_models.release import Place, ProfilePlace, ProfileRelease, Release, place_of, version_key
 
 ROOT_BYTES = 64 * 1024
 CAPS = UpdaterConfig(
@@ -35,6 +36,7 @@ CAPS = UpdaterConfig(
 )
 logging.getLogger("tuf").setLevel(logging.WARNING)  # each missing signature is news to it, and to us in one error
 TOP = ("root", "timestamp", "snapshot", "targets")
+Said = TypeVar("Said", Release, ProfileRelease)
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,6 +49,30 @@ class Found:
     sha256: str
     release: Release
     raw: TargetFile
+
+    @property
+    def path(self) -> str:
+        return self.place.path
+
+
+@dataclass(frozen=True, slots=True)
+class FoundProfile:
+    """As Found, of a site profile."""
+
+    place: ProfilePlace
+    file: str
+    size: int
+    sha256: str
+    release: ProfileRelease
+    raw: TargetFile
+
+    @property
+    def path(self) -> str:
+        return self.place.path
+
+
+File: TypeAlias = Found | FoundProfile
+"""What can be fetched."""
 
 
 class Trust:
@@ -70,12 +96,17 @@ class Trust:
 
     def find(self, place: Place) -> Found | None:
         """What is signed for at this place now; None: nothing."""
-        target = self._look(place)
+        target = self._look(place.path, place.name)
         return _found(target) if target is not None else None
+
+    def find_profile(self, place: ProfilePlace) -> FoundProfile | None:
+        """What is signed for at this place now; None: nothing."""
+        target = self._look(place.path, place.model)
+        return _found_profile(target, place) if target is not None else None
 
     def newest(self, name: str, channel: str) -> Found | None:
         """The highest version in a channel. Looks at the role that speaks for the model, which TUF just verified."""
-        self._look(Place(name, channel, "0.0.0"))
+        self._look(Place(name, channel, "0.0.0").path, name)
         path = self._cache / f"{name}.json"
         if not path.is_file():
             return None
@@ -84,15 +115,15 @@ class Trust:
         mine = [place for place in places if (place.name, place.channel) == (name, channel)]
         return self.find(max(mine, key=lambda place: version_key(place.version))) if mine else None
 
-    def _look(self, place: Place) -> TargetFile | None:
+    def _look(self, path: str, model: str) -> TargetFile | None:
         try:
             # the first look refreshes root, timestamp, snapshot and targets
-            target = self._updater.get_targetinfo(place.path)
+            target = self._updater.get_targetinfo(path)
         except (tuf_errors.RepositoryError, tuf_errors.DownloadError) as error:
             raise refused(error, "the metadata") from error
         finally:
             self._settle()
-        self._raise_floor(place.name)
+        self._raise_floor(model)
         return target
 
     def _raise_floor(self, model: str) -> None:
@@ -144,12 +175,27 @@ def _found(target: TargetFile) -> Found:
     sha256 = target.hashes.get("sha256")
     if place is None or sha256 is None:
         raise UpdateRefused(Code.MALFORMED, target.path, "no sha256, or no place of a bundle")
+    release = _release(target, Release)
+    return Found(place, _file(target, sha256), target.length, sha256, release, target)
+
+
+def _found_profile(target: TargetFile, place: ProfilePlace) -> FoundProfile:
+    sha256 = target.hashes.get("sha256")
+    if sha256 is None:
+        raise UpdateRefused(Code.MALFORMED, target.path, "no sha256")
+    release = _release(target, ProfileRelease)
+    return FoundProfile(place, _file(target, sha256), target.length, sha256, release, target)
+
+
+def _release(target: TargetFile, kind: type[Said]) -> Said:
     try:
-        release = msgspec.convert(target.custom, Release)
+        return msgspec.convert(target.custom, kind)
     except msgspec.ValidationError as error:
         raise UpdateRefused(Code.MALFORMED, target.path, str(error)) from error
-    file = next(path for path in target.get_prefixed_paths() if path.rpartition("/")[2].startswith(sha256))
-    return Found(place, file, target.length, sha256, release, target)
+
+
+def _file(target: TargetFile, sha256: str) -> str:
+    return next(path for path in target.get_prefixed_paths() if path.rpartition("/")[2].startswith(sha256))
 
 
 def _marks(cache: Path, model: str) -> dict[str, floor.Mark]:

@@ -111,7 +111,7 @@ def test_what_cannot_be_is_refused_and_changes_nothing(desk: Desk, arguments: tu
 
 def test_names_that_are_not_known_are_refused(desk: Desk) -> None:
     assert "not registered" in desk.refuses("rollout", "create", "r1", "--bundle", "breast-9.9.9")
-    assert "name one of --bundle and --profile" in desk.refuses("rollout", "create", "r1")
+    assert "name at least one of --bundle and --profile" in desk.refuses("rollout", "create", "r1")
     for word in ("plan", "show", "approve", "pause", "resume", "abort", "back"):
         assert "there is none" in desk.refuses("rollout", word, "nothing")
     desk.says(*CREATE)
