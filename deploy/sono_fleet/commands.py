@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from sono_fleet.options import DATABASE, Database, host_and_port, table
+from sono_fleet.options import DATABASE, Database, Metrics, host_and_port, table
 from sono_fleet.publish import commands as publishing
 from sono_fleet.rollout.command import app as rollout_app
 from sono_fleet.rollout.command import engine
@@ -14,6 +16,8 @@ from sono_fleet.rollout.fleet_command import audit_app, releases_app, sites_app,
 from sono_fleet.simulate.command import simulate
 
 if TYPE_CHECKING:
+    from sono_fleet.database import Database as Opened
+    from sono_fleet.metrics import IngestMetrics
     from sono_fleet.store import Delivered
 
 app = typer.Typer(add_completion=False, no_args_is_help=True, help="The fleet's side: ingest alerts and look at them.")
@@ -40,6 +44,7 @@ def ingest(
     tls_ca: Annotated[str, typer.Option(help="The broker's authority; with it the link is TLS.")] = "",
     tls_cert: Annotated[str, typer.Option(help="The fleet's own certificate.")] = "",
     tls_key: Annotated[str, typer.Option(help="Its key.")] = "",
+    metrics: Metrics = "",
     once_seconds: Annotated[float | None, typer.Option(min=0, help="End after so many seconds.")] = None,
     as_json: Annotated[bool, typer.Option("--json", help="A JSON object for each alert as it is committed.")] = False,
 ) -> None:
@@ -49,6 +54,7 @@ def ingest(
 
     from sono_fleet.ingest import Ingest
     from sono_fleet.store import Store
+    from sono_fleet.watch import UNWATCHED
     from sono_models.link import Endpoint
 
     host, port = host_and_port(broker)
@@ -57,7 +63,13 @@ def ingest(
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, lambda *_: stop.set())
     told = _tell if as_json else _say_nothing
-    with Store(database) as store, Ingest(store, where, stop, told=told) as taker:
+    with (
+        Store(database) as store,
+        _counting(metrics, store.database) as counts,
+        Ingest(store, where, stop, told=told, watch=counts or UNWATCHED) as taker,
+    ):
+        if counts is not None:
+            counts.watches(lambda: taker.is_connected, lambda: taker.acks_owed)
         alarm = None
         if once_seconds is not None:
             alarm = threading.Timer(once_seconds, stop.set)
@@ -142,6 +154,17 @@ def tally(
         print(msgspec.json.encode(counts).decode())
     else:
         print(f"{counts['committed']} committed, {counts['duplicates']} duplicates absorbed")
+
+
+@contextmanager
+def _counting(metrics: str, database: Opened) -> Iterator[IngestMetrics | None]:
+    if not metrics:
+        yield None
+        return
+    from sono_fleet.metrics import IngestMetrics, serving
+
+    with serving(host_and_port(metrics, "--metrics"), database) as registry:
+        yield IngestMetrics(registry)
 
 
 def _tell(alert: Delivered) -> None:

@@ -18,6 +18,7 @@ from typing import Any, Literal, Self
 import msgspec
 
 from sono_fleet.store import Delivered, Line, Outcome, Report, Standing, Store
+from sono_fleet.watch import UNWATCHED, Watch
 from sono_models import messages
 from sono_models.errors import BrokerLost, Stopped, Unavailable
 from sono_models.link import Endpoint, Link, Message
@@ -72,12 +73,14 @@ class Ingest:
         stop: threading.Event,
         *,
         told: Callable[[Delivered], None] = lambda _alert: None,
+        watch: Watch = UNWATCHED,
         client_id: str = CLIENT_ID,
         now: Callable[[], datetime] = lambda: datetime.now(UTC),
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self._store, self._endpoint, self._stop = store, endpoint, stop
         self._told, self._client_id = told, client_id
+        self._watch = watch
         self._now, self._clock = now, clock
         self._stack = ExitStack()
         self._link: Link | None = None
@@ -92,6 +95,15 @@ class Ingest:
 
     def __exit__(self, *exc: object) -> None:
         self._stack.close()
+
+    @property
+    def is_connected(self) -> bool:
+        return self._link is not None
+
+    @property
+    def acks_owed(self) -> int:
+        """Lines whose acknowledgement is not sent yet."""
+        return len(self._owed)
 
     def run(self) -> None:
         while not self._stop.is_set():
@@ -154,7 +166,9 @@ class Ingest:
                 delivered.append(read)
             else:
                 reports.append(read)
+        began = self._clock()
         outcome = self._store.commit(delivered, reports, self._now())
+        self._watch.committed(delivered, reports, outcome, self._clock() - began)
         for alert in outcome.fresh:
             if alert.problem:
                 self._count(alert.problem)
@@ -177,6 +191,7 @@ class Ingest:
             link.publish(messages.topic_of(line.site, line.device, "ack"), body)
 
     def _reject(self, kind: str, message: Message) -> None:
+        self._watch.left_out(message.topic.rpartition("/")[2], kind)
         if self._count(kind) == 1:
             log.warning(
                 "ingest: a message on %.200r is left out: %s; more of this kind are only counted", message.topic, kind

@@ -37,7 +37,8 @@ class Tally:
 
 class Engine:
     """One loop over `step`. A context manager. Without a broker or a database it does not look at all: silence of
-    devices that cannot be heard means nothing, and the law pauses when nobody looked for long.
+    devices that cannot be heard means nothing, and the law pauses when nobody looked for long. `looked` hears how long
+    each look took that came to its end.
     """
 
     def __init__(
@@ -49,11 +50,13 @@ class Engine:
         *,
         every_s: float = 1.0,
         name: str = "engine",
+        looked: Callable[[float], None] = lambda _seconds: None,
         now: Callable[[], datetime] = lambda: datetime.now(UTC),
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self._records, self._publisher = Records(database), Publisher(database, signing)
         self._endpoint, self._stop, self._every_s, self._name = endpoint, stop, every_s, name
+        self._looked = looked
         self._now, self._clock = now, clock
         self._known: dict[str, Record] = {}
         self._stack = ExitStack()
@@ -68,6 +71,10 @@ class Engine:
     def __exit__(self, *exc: object) -> None:
         self._stack.close()
 
+    @property
+    def is_connected(self) -> bool:
+        return self._link is not None
+
     def run(self) -> None:
         while not self._stop.is_set():
             started = self._clock()
@@ -81,8 +88,10 @@ class Engine:
             if self._link is None:
                 self._connect()
             else:
+                began = self._clock()
                 self._decide()
                 self._publish(self._link)
+                self._looked(self._clock() - began)
         except BrokerLost as problem:
             self._in_trouble(f"no roll-out moves: {problem}")
             self._hang_up()
