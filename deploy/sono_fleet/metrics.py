@@ -9,18 +9,30 @@ from __future__ import annotations
 from collections import Counter as Count
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from typing import get_args
 
 import msgspec
-from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, ProcessCollector, start_http_server
+from prometheus_client import (
+    CollectorRegistry,
+    Counter,
+    Gauge,
+    Histogram,
+    ProcessCollector,
+    disable_created_metrics,
+    start_http_server,
+)
 from prometheus_client.core import CounterMetricFamily, Metric
 from prometheus_client.registry import Collector
 
 from sono_fleet.database import Database
 from sono_fleet.gauges import FleetGauges
 from sono_fleet.store import Delivered, Outcome, Report
+from sono_models import messages
 from sono_models.errors import BadConfig
 
 TOPICS = frozenset({"alert", "update", "state", "health", "drift"})
+IN_ORDER = frozenset(get_args(messages.InOrder))
+RESULTS = ("new", "duplicate", "unreadable", "left-out")
 ALERT_KINDS = frozenset({"raised", "updated", "acknowledged", "cleared"})
 FAILURES = frozenset({"refused", "rolled-back"})
 _CODES = """
@@ -70,14 +82,24 @@ class IngestMetrics:
         words = "Messages in a committed batch."
         self._batch = Histogram("sono_fleet_batch_messages", words, registry=registry, buckets=BATCH)
         self._kinds: set[str] = set()
-        for kind in ALERT_KINDS:
-            self._alerts.labels(kind)
+        self._begin_at_zero()
 
     def watches(self, connected: Callable[[], bool], owed: Callable[[], int]) -> None:
         """Asked at every scrape."""
         _connected(self._registry, connected)
         owes = Gauge("sono_fleet_acks_owed", "Lines whose acknowledgement is not sent yet.", registry=self._registry)
         owes.set_function(owed)
+
+    def _begin_at_zero(self) -> None:
+        """A series that appears with its first event hides that event from `increase`."""
+        for topic in (*TOPICS, "other"):
+            for result in RESULTS if topic in IN_ORDER else ("new", "left-out"):
+                self._messages.labels(topic, result)
+        for kind in (*ALERT_KINDS, "other"):
+            self._alerts.labels(kind)
+        for phase in FAILURES:
+            for code in (*CODES, "other"):
+                self._failures.labels(phase, code)
 
     def left_out(self, topic: str, kind: str) -> None:
         self._messages.labels(topic if topic in TOPICS else "other", "left-out").inc()
@@ -155,6 +177,7 @@ def serving(at: tuple[str, int], database: Database) -> Iterator[CollectorRegist
     """Serve a registry that has the process and the fleet's database in it. Raises BadConfig for an address that
     cannot be had.
     """
+    disable_created_metrics()  # a second series beside each, which nothing here reads
     registry = CollectorRegistry(auto_describe=False)
     ProcessCollector(registry=registry)
     registry.register(FleetGauges(database))

