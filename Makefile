@@ -7,7 +7,7 @@ MODEL := models/bundles/breast
 DATA ?= ../shared/data
 RUNS ?= runs
 
-.PHONY: demo test test-train test-peers check bench latency arm train bundle bundle-lung protocols evidence schemas clean
+.PHONY: demo test test-train test-peers check bench latency arm images train bundle bundle-lung protocols evidence schemas clean
 
 demo: .venv/installed
 	$(BIN)/sono demo
@@ -20,8 +20,8 @@ test-train: .venv-train/installed
 	$(TRAIN)/mypy -p sono_training -p sono_quantize
 	$(TRAIN)/python -m pytest tests/training tests/quantize -m train
 
-# real peers: Debian's mosquitto, chromium and chromium-driver must be installed (.ci/run does that)
-test-peers: .venv/installed
+# real peers: Debian's mosquitto, chromium, chromium-driver, prometheus, rsync … must be installed (.ci/run does that)
+test-peers: .venv/installed .venv/peers
 	$(BIN)/python -m pytest -m peer
 
 check: .venv/installed
@@ -45,6 +45,11 @@ latency: .venv/installed
 # installed (.ci/run does that)
 arm: .venv/installed .arm/installed
 	$(BIN)/python deploy/arm/compare.py
+
+# both container images, built and run without a registry of images; Debian's buildah, crun and mmdebstrap must be
+# installed (.ci/run does that)
+images:
+	deploy/container/try.sh .images
 
 # the committed bundle, from nothing but the data: phantom stills, training, int8, bundle
 train: .venv-train/installed
@@ -90,9 +95,13 @@ evidence: .venv-train/installed
 	$(TRAIN)/python -m pip install --quiet --disable-pip-version-check -c deploy/constraints-train.txt -e '.[test,train]' mypy
 	touch $@
 
+.venv/peers: .venv/installed
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c $(PINS) -e '.[peers]'
+	touch $@
+
 .arm/installed: .venv/bin/python deploy/arm/root.sh deploy/arm/cpuinfo pyproject.toml $(PINS)
 	deploy/arm/root.sh .arm $(BIN)/python
 	touch $@
 
 clean:
-	rm -rf .venv .venv-train .arm
+	rm -rf .venv .venv-train .arm .images
