@@ -22,6 +22,8 @@ import pytest
 
 from sono_fleet.publish.releases import repacked
 from sono_models import messages
+from sono_models.desired import opened
+from sono_models.envelope import text_of
 from sono_models.link import Endpoint, Link
 from tests.support.alerts import AT
 from tests.support.brokers import Mosquitto
@@ -158,17 +160,21 @@ def test_a_fleet_manager_reads_it_from_the_top(reader: Reader, broker: Mosquitto
     for block in section("Every day, by a timer, on the server"):
         reader.types(block)
     content = bundles(desk)
-    orders = f"sono/v1/{SITE}/+/desired"
-    with Link(Endpoint(port=broker.port), "boards", subscribe=[orders]) as boards:
+    where = Endpoint(port=broker.port)
+    with Link(where, "boards") as boards:
         for board in BOARDS:
             say_state(boards, board, content)
-        assert boards.flush(10.0)
-        until(lambda: len(reader.types("sono fleet devices --json").splitlines()) == len(BOARDS), seconds=60.0)
-        for block in section("A release"):
-            reader.types(block)
+        assert boards.flush(20.0)
+    until(lambda: len(reader.types("sono fleet devices --json").splitlines()) == len(BOARDS), seconds=60.0)
+    for block in section("A release"):
+        reader.types(block)
+    with Link(where, "boards", subscribe=[f"sono/v1/{SITE}/+/desired"]) as boards:
         came: list[bytes] = []
         until(lambda: came.extend(one.body for one in boards.turn(0.05)) or came, seconds=60.0)
-    assert f"breast/stable/breast-{NEW}.tar" in came[0].decode()
+    event = messages.decode("desired", came[0])
+    board = event.id.split("/")[1]
+    order = opened(text_of(event.data), desk / "orders.pub", site=SITE, device=board)
+    assert (order.rollout, order.target) == ("r7", f"breast/stable/breast-{NEW}.tar")
     sent = json.loads((tmp_path / "srv" / "metadata" / "timestamp.json").read_text("utf-8"))
     assert sent["signed"]["_type"] == "timestamp"
     assert list((tmp_path / "srv" / "targets").rglob(f"*breast-{NEW}.tar"))
