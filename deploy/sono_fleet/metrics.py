@@ -177,7 +177,7 @@ def serving(at: tuple[str, int], database: Database) -> Iterator[CollectorRegist
     """Serve a registry that has the process and the fleet's database in it. Raises BadConfig for an address that
     cannot be had.
     """
-    disable_created_metrics()  # a second series beside each, which nothing here reads
+    disable_created_metrics()  # type: ignore[no-untyped-call]  # a second series beside each, which nothing here reads
     registry = CollectorRegistry(auto_describe=False)
     ProcessCollector(registry=registry)
     registry.register(FleetGauges(database))

@@ -47,7 +47,7 @@ def composed(environment: dict[str, str]) -> subprocess.CompletedProcess[str]:
 @pytest.fixture(scope="module")
 def services() -> dict[str, Any]:
     done = composed(WORDS)
-    assert done.returncode == 0, done.stderr
+    assert done.stdout, done.stderr
     found: dict[str, Any] = json.loads(done.stdout)["services"]
     return found
 
@@ -55,8 +55,8 @@ def services() -> dict[str, Any]:
 @pytest.mark.peer
 def test_it_does_not_start_without_passwords() -> None:
     done = composed({})
-    assert done.returncode != 0
-    assert "see env.example" in done.stderr
+    assert not done.stdout  # the package's wrapper swallows the exit status
+    assert "required variable SONO_DB_PASSWORD is missing a value: see env.example" in done.stderr
     assert set(WORDS) <= set(re.findall(r"^(\w+)=", (CONTAINER / "env.example").read_text("utf-8"), re.MULTILINE))
 
 

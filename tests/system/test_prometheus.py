@@ -196,7 +196,7 @@ def test_what_it_shows_is_what_happened(watched: Watched) -> None:
 
 @pytest.mark.timeout(420)
 def test_no_series_knows_a_device(watched: Watched) -> None:
-    everything = watched.prometheus.get("series", **{"match[]": '{job=~"sono-.*"}', "start": watched.begin})
+    everything = watched.prometheus.get("series", **{"match[]": '{job=~"sono-.*"}', "start": str(watched.begin)})
     assert len(everything) > 100
     for series in everything:
         assert not {"device", "site", "id"} & set(series)

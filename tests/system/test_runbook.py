@@ -170,7 +170,12 @@ def test_a_fleet_manager_reads_it_from_the_top(reader: Reader, broker: Mosquitto
         reader.types(block)
     with Link(where, "boards", subscribe=[f"sono/v1/{SITE}/+/desired"]) as boards:
         came: list[bytes] = []
-        until(lambda: came.extend(one.body for one in boards.turn(0.05)) or came, seconds=60.0)
+
+        def order_came() -> bool:
+            came.extend(one.body for one in boards.turn(0.05))
+            return bool(came)
+
+        until(order_came, seconds=60.0)
     event = messages.decode("desired", came[0])
     board = event.id.split("/")[1]
     order = opened(text_of(event.data), desk / "orders.pub", site=SITE, device=board)
