@@ -127,6 +127,8 @@ def watched(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Watched]:
             assert stranger.flush(10.0)
         until(lambda: is_read(watching, "sum(sono_fleet_rejected_total) > bool 1", "1"), seconds=60.0)
         until(lambda: is_read(watching, "count(rate(sono_fleet_rejected_total[5m])) > bool 0", "1"), seconds=60.0)
+        # the fleet's figures are kept for five seconds
+        until(lambda: is_read(watching, 'max(sono_fleet_rollouts{state="back"})', "1"), seconds=60.0)
         pages = [httpx.get(f"http://127.0.0.1:{port}/metrics", timeout=10.0).text for port in ports.values()]
         yield Watched(watching, begin, time.time(), [f"d{number:05}" for number in range(DEVICES)], pages)
 
