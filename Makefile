@@ -7,7 +7,7 @@ MODEL := models/bundles/breast
 DATA ?= ../shared/data
 RUNS ?= runs
 
-.PHONY: demo test test-train test-peers check bench latency nightly fleet-cost arm train bundle bundle-lung protocols evidence schemas clean
+.PHONY: demo test test-train test-peers check bench latency nightly fleet-cost arm images train bundle bundle-lung protocols evidence schemas clean
 
 demo: .venv/installed
 	$(BIN)/sono demo
@@ -20,7 +20,7 @@ test-train: .venv-train/installed
 	$(TRAIN)/mypy -p sono_training -p sono_quantize
 	$(TRAIN)/python -m pytest tests/training tests/quantize -m train
 
-# real peers: Debian's mosquitto, chromium and chromium-driver must be installed (.ci/run does that)
+# real peers: Debian's mosquitto, chromium, chromium-driver, prometheus, rsync … must be installed (.ci/run does that)
 test-peers: .venv/peers
 	$(BIN)/python -m pytest -m peer
 
@@ -54,6 +54,11 @@ fleet-cost: .venv/installed .venv-train/installed
 # installed (.ci/run does that)
 arm: .venv/installed .arm/installed
 	$(BIN)/python deploy/arm/compare.py
+
+# both container images, built and run without a registry of images; Debian's buildah, crun and mmdebstrap must be
+# installed (.ci/run does that)
+images:
+	deploy/container/try.sh .images
 
 # the committed bundle, from nothing but the data: phantom stills, training, int8, bundle
 train: .venv-train/installed
@@ -109,4 +114,4 @@ evidence: .venv-train/installed
 	touch $@
 
 clean:
-	rm -rf .venv .venv-train .arm
+	rm -rf .venv .venv-train .arm .images

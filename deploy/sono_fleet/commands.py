@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from sono_fleet.drift.command import app as drift_app
 from sono_fleet.identity.commands import broker_config, ca_app, enroll_app
-from sono_fleet.options import BROKERS, DATABASE, Brokers, Database, nodes, table
+from sono_fleet.options import BROKERS, DATABASE, Brokers, Database, Metrics, host_and_port, nodes, table
 from sono_fleet.publish import commands as publishing
 from sono_fleet.rollout.command import app as rollout_app
 from sono_fleet.rollout.command import engine
@@ -17,8 +19,10 @@ from sono_fleet.simulate.command import simulate
 from sono_fleet.web.command import account_app, serve
 
 if TYPE_CHECKING:
-    from sono_fleet.ingest import Share
-    from sono_fleet.store import Delivered
+    from threading import Event
+
+    from sono_fleet.ingest import Ingest, Share
+    from sono_fleet.store import Delivered, Store
     from sono_models.link import Endpoint
 
 app = typer.Typer(add_completion=False, no_args_is_help=True, help="The fleet's side: ingest alerts and look at them.")
@@ -56,6 +60,7 @@ def ingest(
     ] = "",
     share: Annotated[str, typer.Option(metavar="K/N", help="Only the K-th of N shares of the devices.")] = "1/1",
     forget: Annotated[bool, typer.Option("--forget", help="End this name's session at the broker, and stop.")] = False,
+    metrics: Metrics = "",
     once_seconds: Annotated[float | None, typer.Option(min=0, help="End after so many seconds.")] = None,
     as_json: Annotated[bool, typer.Option("--json", help="A JSON object for each alert as it is committed.")] = False,
 ) -> None:
@@ -63,7 +68,7 @@ def ingest(
     import signal
     import threading
 
-    from sono_fleet.ingest import CLIENT_ID, Ingest
+    from sono_fleet.ingest import CLIENT_ID
     from sono_fleet.store import Store
     from sono_models.link import Endpoint
 
@@ -77,10 +82,8 @@ def ingest(
     if forget:
         _forget(where, client_id)
         return
-    with (
-        Store(database) as store,
-        Ingest(store, where, stop, told=told, client_id=client_id, share=_share(share)) as taker,
-    ):
+    who = (client_id, _share(share))
+    with Store(database) as store, _taking(store, where, stop, told, who, metrics) as taker:
         alarm = None
         if once_seconds is not None:
             alarm = threading.Timer(once_seconds, stop.set)
@@ -181,6 +184,27 @@ def _share(text: str) -> Share:
     if not (number.isdigit() and of.isdigit() and 1 <= int(number) <= int(of)):
         raise typer.BadParameter(f"{text!r} is not K/N with K from 1 to N, such as 2/3", param_hint="--share")
     return Share(int(number), int(of))
+
+
+@contextmanager
+def _taking(
+    store: Store, where: Endpoint, stop: Event, told: Callable[[Delivered], None], who: tuple[str, Share], metrics: str
+) -> Iterator[Ingest]:
+    """`who`: the client id and its share; `metrics`: HOST:PORT to count at, or nothing."""
+    from sono_fleet.ingest import Ingest
+
+    client_id, share = who
+    if not metrics:
+        with Ingest(store, where, stop, told=told, client_id=client_id, share=share) as taker:
+            yield taker
+        return
+    from sono_fleet.metrics import IngestMetrics, serving
+
+    with serving(host_and_port(metrics, "--metrics"), store.database) as registry:
+        counts = IngestMetrics(registry)
+        with Ingest(store, where, stop, told=told, watch=counts, client_id=client_id, share=share) as taker:
+            counts.watches(lambda: taker.is_connected, lambda: taker.acks_owed)
+            yield taker
 
 
 def _tell(alert: Delivered) -> None:

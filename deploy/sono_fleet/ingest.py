@@ -20,6 +20,7 @@ import msgspec
 
 from sono_fleet.drift.hours import Reported, why_not
 from sono_fleet.store import Delivered, Line, Outcome, Report, Standing, Store
+from sono_fleet.watch import UNWATCHED, Watch
 from sono_models import messages
 from sono_models.errors import BrokerLost, Stopped, Unavailable
 from sono_models.link import Endpoint, Link, Message, Nodes
@@ -101,6 +102,7 @@ class Ingest:
         stop: threading.Event,
         *,
         told: Callable[[Delivered], None] = lambda _alert: None,
+        watch: Watch = UNWATCHED,
         client_id: str = CLIENT_ID,
         share: Share = WHOLE,
         now: Callable[[], datetime] = lambda: datetime.now(UTC),
@@ -109,6 +111,7 @@ class Ingest:
         self._store, self._stop = store, stop
         self._told, self._client_id, self._share = told, client_id, share
         self._nodes = Nodes(endpoint, client_id)
+        self._watch = watch
         self._now, self._clock = now, clock
         self._stack = ExitStack()
         self._link: Link | None = None
@@ -123,6 +126,15 @@ class Ingest:
 
     def __exit__(self, *exc: object) -> None:
         self._stack.close()
+
+    @property
+    def is_connected(self) -> bool:
+        return self._link is not None
+
+    @property
+    def acks_owed(self) -> int:
+        """Lines whose acknowledgement is not sent yet."""
+        return len(self._owed)
 
     def run(self) -> None:
         while not self._stop.is_set():
@@ -188,7 +200,9 @@ class Ingest:
                 reports.append(read)
         if not delivered and not reports and not drift:
             return Outcome({}, ())
+        began = self._clock()
         outcome = self._store.commit(delivered, reports, now, drift)
+        self._watch.committed(delivered, reports, outcome, self._clock() - began)
         for alert in outcome.fresh:
             if alert.problem:
                 self._count(alert.problem)
@@ -224,6 +238,7 @@ class Ingest:
             link.publish(messages.topic_of(line.site, line.device, "ack"), body)
 
     def _reject(self, kind: str, message: Message) -> None:
+        self._watch.left_out(message.topic.rpartition("/")[2], kind)
         if self._count(kind) == 1:
             log.warning(
                 "ingest: a message on %.200r is left out: %s; more of this kind are only counted", message.topic, kind

@@ -26,6 +26,11 @@ BROKERS = "127.0.0.1:1883"
 By = Annotated[str, typer.Option(envvar="SONO_FLEET_BY", help="Whose word this is; the audit log keeps it.")]
 
 
+Metrics = Annotated[
+    str, typer.Option(metavar="HOST:PORT", help="Serve /metrics for Prometheus there; empty: nowhere. Needs no broker.")
+]
+
+
 def me() -> str:
     return getpass.getuser()
 
@@ -62,10 +67,10 @@ def table(title: str, columns: Sequence[str], rows: Sequence[tuple[str, ...]]) -
     Console().print(shown)
 
 
-def host_and_port(text: str) -> tuple[str, int]:
+def host_and_port(text: str, option: str = "--broker") -> tuple[str, int]:
     host, _, port = text.rpartition(":")
-    if not host or not port.isdigit():
-        raise typer.BadParameter(f"{text!r} is not HOST:PORT", param_hint="--broker")
+    if not host or not port.isdigit() or int(port) > 65_535:
+        raise typer.BadParameter(f"{text!r} is not HOST:PORT", param_hint=option)
     return host, int(port)
 
 

@@ -2,14 +2,32 @@
 
 from __future__ import annotations
 
+from contextlib import ExitStack
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from sono_fleet.options import BROKERS, DATABASE, AsJson, Brokers, By, Database, me, nodes, now, opened, table, tell
+from sono_fleet.options import (
+    BROKERS,
+    DATABASE,
+    AsJson,
+    Brokers,
+    By,
+    Database,
+    Metrics,
+    host_and_port,
+    me,
+    nodes,
+    now,
+    opened,
+    table,
+    tell,
+)
 
 if TYPE_CHECKING:
+    from sono_fleet.database import Database as Opened
+    from sono_fleet.metrics import EngineMetrics
     from sono_fleet.rollout.desk import Preview
     from sono_fleet.rollout.law import Word
     from sono_fleet.rollout.records import Record
@@ -226,10 +244,12 @@ def engine(
     tls_key: Annotated[str, typer.Option(help="Its key.")] = "",
     every: Annotated[float, typer.Option(min=0.05, help="Seconds between two looks.")] = 1.0,
     name: Annotated[str, typer.Option(help="Unlike any other engine's beside it.")] = "engine",
+    metrics: Metrics = "",
 ) -> None:
     """Carry roll-outs out until it is stopped. More than one may run."""
     import signal
     import threading
+    from dataclasses import asdict
 
     from sono_fleet.rollout.engine import Engine
     from sono_fleet.rollout.orders import Signing
@@ -241,9 +261,24 @@ def engine(
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, lambda *_: stop.set())
     where = Endpoint(host, port, username, password, tls_ca, tls_cert, tls_key, also=others)
-    with opened(database) as there, Engine(there, where, signing, stop, every_s=every, name=name) as running:
+    with ExitStack() as stack:
+        there = stack.enter_context(opened(database))
+        counts = _counting(stack, metrics, there)
+        looked = (lambda _seconds: None) if counts is None else counts.looked
+        made = Engine(there, where, signing, stop, every_s=every, name=name, looked=looked)
+        running = stack.enter_context(made)
+        if counts is not None:
+            counts.watches(lambda: running.is_connected, lambda: asdict(running.tally))
         running.run()
     print(f"{running.tally.steps} steps, {running.tally.published} orders published", flush=True)
+
+
+def _counting(stack: ExitStack, metrics: str, database: Opened) -> EngineMetrics | None:
+    if not metrics:
+        return None
+    from sono_fleet.metrics import EngineMetrics, serving
+
+    return EngineMetrics(stack.enter_context(serving(host_and_port(metrics, "--metrics"), database)))
 
 
 def _say(name: str, word: Word, by: str, reason: str, database: str, *, as_json: bool) -> None:

@@ -38,7 +38,8 @@ class Tally:
 
 class Engine:
     """One loop over `step`. A context manager. Without a broker or a database it does not look at all: silence of
-    devices that cannot be heard means nothing, and the law pauses when nobody looked for long.
+    devices that cannot be heard means nothing, and the law pauses when nobody looked for long. `looked` hears how long
+    each look took that came to its end.
     """
 
     def __init__(
@@ -50,6 +51,7 @@ class Engine:
         *,
         every_s: float = 1.0,
         name: str = "engine",
+        looked: Callable[[float], None] = lambda _seconds: None,
         now: Callable[[], datetime] = lambda: datetime.now(UTC),
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
@@ -57,6 +59,7 @@ class Engine:
         self._drift = Judge(database)
         self._stop, self._every_s, self._name = stop, every_s, name
         self._nodes = Nodes(endpoint, self._client_id)
+        self._looked = looked
         self._now, self._clock = now, clock
         self._known: dict[str, Record] = {}
         self._stack = ExitStack()
@@ -75,6 +78,10 @@ class Engine:
     def _client_id(self) -> str:
         return f"sono-fleet-{self._name}"
 
+    @property
+    def is_connected(self) -> bool:
+        return self._link is not None
+
     def run(self) -> None:
         while not self._stop.is_set():
             started = self._clock()
@@ -88,9 +95,11 @@ class Engine:
             if self._link is None:
                 self._connect()
             else:
+                began = self._clock()
                 self._drift.step(self._now())
                 self._decide()
                 self._publish(self._link)
+                self._looked(self._clock() - began)
         except BrokerLost as problem:
             self._in_trouble(f"no roll-out moves: {problem}")
             self._hang_up()
