@@ -36,7 +36,7 @@ RUNBOOK = (ROOT / "deploy" / "README.md").read_text("utf-8")
 BOARDS = ("board-1", "board-2", "board-3", "board-4")
 SITE = "clinic-a"
 INSTALL = "pip install 'sonoedge[fleet]'"
-OLD, NEW = "0.3.1", "0.3.2"
+OLD, NEW = "0.3.2", "0.3.3"
 
 
 def section(title: str) -> list[str]:
