@@ -40,7 +40,8 @@ cancelled superseded stale-order too-late clock-behind other-channel failed-here
 rollback below-floor floor-damaged mix-and-match malformed oversized slow http-4xx unreachable not-published
 other-target other-device agent-too-old data-budget disk-full damaged bad-bundle other-bundle
 golden latency shadow-shift shadow-agreement hang crash crash-loop failed-before desired-refused
-trial envelope stopped no-frames killed
+trial envelope stopped no-frames killed bad-profile profile-other-site profile-other-bundle profile-bad-signature
+profile-unknown-key profile-expired
 """
 CODES = frozenset(_CODES.split())
 """Of refused updates and of those that were taken back, as devices report them."""

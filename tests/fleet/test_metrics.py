@@ -159,7 +159,7 @@ def test_certificates_that_end(store: Store) -> None:
     with store.database.writing() as connection:
         for number, (device, days, revoked_at) in enumerate(rows):
             ends_at = messages.rfc3339(START + timedelta(days=days))
-            made = {"site": "demo", "issued_at": ends_at, "fingerprint": "f", "reason": ""}
+            made = {"site": "demo", "issued_at": ends_at, "line": "l", "fingerprint": "f", "reason": ""}
             row = {"serial": str(number), "device": device, "ends_at": ends_at, "revoked_at": revoked_at, **made}
             connection.execute(sa.insert(tables.identities).values(**row))
     found = gauges_of(store.database)

@@ -213,7 +213,7 @@ def warns(database: Database, site: str, kind: str, words: str, at: datetime, *,
 
 def certified(database: Database, site: str, device: str, serial: str, at: datetime, days: float) -> None:
     ends = messages.rfc3339(at + timedelta(days=days))
-    row = {"serial": serial, "site": site, "device": device, "fingerprint": "f" * 64}
+    row = {"serial": serial, "site": site, "device": device, "line": serial, "fingerprint": "f" * 64}
     with database.writing() as connection:
         connection.execute(identities.insert().values(**row, issued_at=messages.rfc3339(at), ends_at=ends))
 

@@ -118,7 +118,7 @@ def test_a_new_roll_out_is_looked_at_first_and_who_made_it_does_not_approve_it(s
 @pytest.mark.parametrize(
     ("field", "text", "words"),
     [
-        ("release", "", "name one of"),
+        ("release", "", "name at least one of"),
         ("release", "bundle none-1.0.0", "not registered"),
         ("name", "a b", "not 1 to 64"),
         ("waves", "much", "neither a share nor a tag"),
