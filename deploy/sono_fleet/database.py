@@ -6,6 +6,7 @@ Opening it brings its schema up to date (migrations/); a database from before th
 from __future__ import annotations
 
 import importlib
+import logging
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any, Self
@@ -37,7 +38,8 @@ class Database:
         try:
             with self.writing() as connection:
                 if _revision(connection) != HEAD:
-                    # only a database that is behind pays for loading Alembic
+                    # only a database that is behind pays for loading Alembic, which is talkative from its first import
+                    logging.getLogger("alembic").setLevel(logging.WARNING)
                     importlib.import_module("sono_fleet.migrations").upgrade(connection)
         except BaseException:
             self._engine.dispose()

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import logging
 from pathlib import Path
 
 import sqlalchemy as sa
@@ -14,7 +13,6 @@ FIRST = "0001"
 
 def upgrade(connection: sa.Connection) -> None:
     """In the caller's transaction. A database that already has the first schema without saying so is adopted."""
-    logging.getLogger("alembic").setLevel(logging.WARNING)
     config = settings()
     config.attributes["connection"] = connection
     there = sa.inspect(connection)
