@@ -130,7 +130,8 @@ def watched(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Watched]:
         # the fleet's figures are kept for five seconds
         until(lambda: is_read(watching, 'max(sono_fleet_rollouts{state="back"})', "1"), seconds=60.0)
         pages = [httpx.get(f"http://127.0.0.1:{port}/metrics", timeout=10.0).text for port in ports.values()]
-        yield Watched(watching, begin, time.time(), [f"d{number:05}" for number in range(DEVICES)], pages)
+        end = time.time() + 2.0  # a range is read in whole seconds: what came in the last one belongs to it
+        yield Watched(watching, begin, end, [f"d{number:05}" for number in range(DEVICES)], pages)
 
 
 def is_read(watching: Prometheus, query: str, value: str) -> bool:
@@ -143,9 +144,15 @@ def trouble_of_all_kinds(database: Database) -> None:
     now = datetime.now(UTC)
     soon = rfc3339(now + timedelta(days=3))
     with database.writing() as connection:
-        row = {"serial": "1", "site": SITE, "device": "d00000", "fingerprint": "f", "reason": "", "issued_at": soon}
-        connection.execute(sa.insert(tables.identities).values(**row, ends_at=soon))
-        place = {"site": SITE, "device": "", "bundle_sha256": OLD.sha256, "standing": "drifting", "measure": "score"}
+        row = {"serial": "1", "site": SITE, "device": "d00000", "line": "1", "fingerprint": "f", "reason": ""}
+        connection.execute(sa.insert(tables.identities).values(**row, issued_at=soon, ends_at=soon))
+        place = {
+            "site": "elsewhere",
+            "device": "",
+            "bundle_sha256": OLD.sha256,
+            "standing": "drifting",
+            "measure": "score",
+        }
         values = {"value": 0.4, "frames": 9000, "since": soon, "at": soon, "body": "{}"}
         connection.execute(sa.insert(tables.drift_standings).values(**place, **values))
         alert = {"site": SITE, "device": "", "kind": "drift", "words": "it drifts", "raised_at": soon}
