@@ -9,6 +9,7 @@ import importlib
 import logging
 from collections.abc import Iterator
 from contextlib import contextmanager
+from datetime import UTC, datetime
 from typing import Any, Self
 
 import sqlalchemy as sa
@@ -78,6 +79,11 @@ class Database:
         except DBAPIError as problem:
             shown = self.url.render_as_string(hide_password=True)
             raise Unavailable(shown, str(problem.orig).partition("\n")[0], "See the database's log") from problem
+
+
+def as_text(at: datetime) -> str:
+    """A moment as the tables have it; such texts compare as their moments do, down to the millisecond."""
+    return at.astimezone(UTC).isoformat(timespec="milliseconds")
 
 
 def upsert(connection: sa.Connection, table: sa.Table) -> Any:

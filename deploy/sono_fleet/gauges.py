@@ -16,7 +16,9 @@ from prometheus_client.core import GaugeMetricFamily, Metric
 from prometheus_client.registry import Collector
 from sqlalchemy.exc import SQLAlchemyError
 
-from sono_fleet.database import Database
+from sono_fleet.database import Database, as_text
+from sono_fleet.drift.judgement import Standing
+from sono_fleet.identity.ends import newest_ends
 from sono_fleet.rollout.course import HOLDS, RANK, State
 from sono_fleet.rollout.records import STOP_ALL
 from sono_fleet.tables import (
@@ -24,7 +26,6 @@ from sono_fleet.tables import (
     devices,
     drift_standings,
     fleet_alerts,
-    identities,
     members,
     releases,
     rollouts,
@@ -105,7 +106,7 @@ def counted(connection: sa.Connection, now: datetime) -> Iterator[Metric]:
 
 def _devices(connection: sa.Connection, now: datetime) -> Iterator[Metric]:
     undelivered = _undelivered(connection)
-    heard = devices.c.seen_at >= _text(now - STALE)
+    heard = devices.c.seen_at >= as_text(now - STALE)
     state = sa.case(
         (sa.and_(devices.c.online.is_(True), heard), "online"),
         (devices.c.online.is_(True), "stale"),
@@ -149,9 +150,8 @@ def _bundles(connection: sa.Connection) -> Counted:
 
 
 def _certificates(connection: sa.Connection, now: datetime) -> Counted:
-    of_each = sa.select(sa.func.max(identities.c.ends_at).label("ends_at")).where(identities.c.revoked_at.is_(None))
-    newest = of_each.group_by(identities.c.site, identities.c.device).subquery()
-    counts = [sa.func.count(sa.case((newest.c.ends_at < _text(now + span), 1))) for span in CERTIFICATES.values()]
+    newest = newest_ends()
+    counts = [sa.func.count(sa.case((newest.c.ends_at < as_text(now + span), 1))) for span in CERTIFICATES.values()]
     row = connection.execute(sa.select(*counts).select_from(newest)).one()
     return [((name,), float(count)) for name, count in zip(CERTIFICATES, row, strict=True)]
 
@@ -196,8 +196,7 @@ def _drift(connection: sa.Connection) -> Counted:
     level = sa.case((drift_standings.c.device == "", "site"), else_="device").label("level")
     query = sa.select(level, drift_standings.c.standing, sa.func.count()).group_by(level, drift_standings.c.standing)
     counts = {(where, standing): float(count) for where, standing, count in connection.execute(query)}
-    known = ("too-few", "steady", "watch", "drifting")
-    return [((where, one), counts.get((where, one), 0.0)) for where in ("device", "site") for one in known]
+    return [((where, str(one)), counts.get((where, str(one)), 0.0)) for where in ("device", "site") for one in Standing]
 
 
 def _gauge(name: str, words: str, labels: tuple[str, ...], values: Counted) -> Metric:
@@ -205,8 +204,3 @@ def _gauge(name: str, words: str, labels: tuple[str, ...], values: Counted) -> M
     for of, value in values:
         made.add_metric(of, value)
     return made
-
-
-def _text(at: datetime) -> str:
-    """As the tables have their moments, which compare as text down to the millisecond."""
-    return at.astimezone(UTC).isoformat(timespec="milliseconds")

@@ -10,7 +10,7 @@ from typing import Any, Literal, NamedTuple, Self
 
 import sqlalchemy as sa
 
-from sono_fleet.database import DEFAULT_URL, Database, upsert
+from sono_fleet.database import DEFAULT_URL, Database, as_text, upsert
 from sono_fleet.drift import hours
 from sono_fleet.drift.hours import Reported
 from sono_fleet.tables import alerts, devices, progress, updates
@@ -146,7 +146,7 @@ def _inserted(connection: sa.Connection, batch: Sequence[Delivered], at: datetim
         if not rows:
             continue
         put = upsert(connection, table).on_conflict_do_nothing().returning(*(table.c[name] for name in PLACE))
-        new = {tuple(row) for row in connection.execute(put, [{**row, "received_at": _text(at)} for row in rows])}
+        new = {tuple(row) for row in connection.execute(put, [{**row, "received_at": as_text(at)} for row in rows])}
         for one in (one for one in batch if one.topic == topic):
             if _place(one) in new:
                 new.remove(_place(one))
@@ -159,11 +159,11 @@ def _report(connection: sa.Connection, reports: Sequence[Report], at: datetime) 
     _lock_devices(connection, reports)
     groups: dict[tuple[str, ...], list[dict[str, Any]]] = {}
     for report in reports:
-        values = {report.kind: report.body, f"{report.kind}_at": _text(at), **report.values}
+        values = {report.kind: report.body, f"{report.kind}_at": as_text(at), **report.values}
         if report.values.get("online", True):
-            values["seen_at"] = _text(at)
+            values["seen_at"] = as_text(at)
         if report.fresh and "bundle_sha256" in report.values:
-            values["bundle_at"] = _text(at)
+            values["bundle_at"] = as_text(at)
         groups.setdefault(tuple(values), []).append({"site": report.site, "device": report.device, **values})
     for names, rows in groups.items():
         put = upsert(connection, devices)
@@ -260,7 +260,3 @@ def _ahead(table: sa.Table, line: Line, end: int) -> sa.Select[Any]:
 
 def _key(line: Line) -> Mapping[str, str | int]:
     return line._asdict()
-
-
-def _text(at: datetime) -> str:
-    return at.isoformat(timespec="milliseconds")

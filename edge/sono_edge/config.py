@@ -7,7 +7,6 @@ folders still meet in the same outbox.
 from __future__ import annotations
 
 import difflib
-import ipaddress
 import tomllib
 from pathlib import Path
 from typing import Annotated, Any, Literal
@@ -15,7 +14,7 @@ from urllib.parse import urlsplit
 
 import msgspec
 
-from sono_models.address import address
+from sono_models.address import address, is_loopback
 from sono_models.errors import BadConfig
 from sono_models.messages import topic_of
 
@@ -300,7 +299,7 @@ def _anchored(value: str, file: Path) -> str:
 def _checked(config: AgentConfig, where: str) -> AgentConfig:
     """The rules that span values."""
     topic_of(config.device.site, config.device.id, "state")
-    if not config.view.token and not _is_loopback(config.view.host):
+    if not config.view.token and not is_loopback(config.view.host):
         raise BadConfig(
             where,
             f"view.host {config.view.host} is reachable from outside and view.token is empty",
@@ -332,14 +331,5 @@ def _check_update(update: Update, where: str) -> None:
     parts = urlsplit(update.url)
     if parts.scheme not in {"http", "https"} or not parts.hostname or parts.query or parts.fragment:
         raise BadConfig(where, f"update.url {update.url} is not https://HOST/PATH", "Name the repository's address")
-    if parts.scheme == "http" and not _is_loopback(parts.hostname):
+    if parts.scheme == "http" and not is_loopback(parts.hostname):
         raise BadConfig(where, f"update.url {update.url} is not encrypted", "Write https://")
-
-
-def _is_loopback(host: str) -> bool:
-    if host == "localhost":
-        return True
-    try:
-        return ipaddress.ip_address(host).is_loopback
-    except ValueError:
-        return False

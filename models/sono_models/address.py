@@ -1,6 +1,9 @@
-"""HOST:PORT, as people write it. Apart from `link`, so that reading a configuration loads no MQTT library."""
+"""HOST:PORT, as people and browsers write it. Apart from `link`: reading a configuration loads no MQTT library."""
 
 from __future__ import annotations
+
+from ipaddress import ip_address
+from urllib.parse import urlsplit
 
 from sono_models.errors import BadConfig
 
@@ -16,3 +19,20 @@ def address(text: str) -> tuple[str, int]:
 def addresses(text: str) -> tuple[tuple[str, int], ...]:
     """HOST:PORT[,HOST:PORT…]. Raises BadConfig."""
     return tuple(address(one) for one in text.split(","))
+
+
+def host_of(header: str) -> str:
+    """The name or address in a Host header, without its port; empty when it is none."""
+    try:
+        return urlsplit(f"//{header}").hostname or ""
+    except ValueError:
+        return ""
+
+
+def is_loopback(host: str) -> bool:
+    if host == "localhost":
+        return True
+    try:
+        return ip_address(host).is_loopback
+    except ValueError:
+        return False

@@ -2,8 +2,13 @@
 
 from __future__ import annotations
 
+import errno
 import os
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
+
+from sono_models.errors import BadConfig, DiskFull
 
 
 def write_durably(path: Path, content: bytes, *, mode: int = 0o644) -> None:
@@ -38,3 +43,14 @@ def sync_file(path: Path) -> None:
         os.fsync(descriptor)
     finally:
         os.close(descriptor)
+
+
+@contextmanager
+def on_disk(folder: Path) -> Iterator[None]:
+    """Troubles of the disk, in words. Raises DiskFull, or BadConfig for a folder that takes nothing."""
+    try:
+        yield
+    except OSError as error:
+        if error.errno in {errno.ENOSPC, errno.EDQUOT}:
+            raise DiskFull(str(folder), "no room left on the disk", "Free some space, then run it again") from error
+        raise BadConfig(str(folder), error.strerror or "cannot be written", "Make it writable for this user") from error

@@ -7,7 +7,7 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import pytest
@@ -30,32 +30,13 @@ from sono_edge.slots.updates import BesideLoop
 from sono_edge.view.presses import Press
 from sono_models import messages
 from sono_models.inputs import Box
-from sono_models.updates import UpdateReport
 from tests.support.bundles import BREAST, FPS, phantom
 from tests.support.hand_fed import HandFed, Recorded
-from tests.support.slots import made, shipped
+from tests.support.slots import LIMITS, PATIENCE_S, Told, made, shipped
 
 pytestmark = pytest.mark.timeout(600)
 
-PATIENT_S = 300.0
-LIMITS = Limits(
-    shadow_frames=3, probation_s=0.1, probation_frames=5, hang_s=1e6, latency_ratio=4.0, probation_ratio=1e6
-)
-"""This machine is slow and shared: no limit on time but where a test is about one."""
 TRIAL = TrialOrder("", "", "", "", "onnx", 1, site="demo")
-
-
-@dataclass(slots=True)
-class Told:
-    """Where reports go: a list."""
-
-    reports: list[UpdateReport] = field(default_factory=list)
-
-    def report(self, report: UpdateReport) -> None:
-        self.reports.append(report)
-
-    def phases(self) -> list[str]:
-        return [report.phase for report in self.reports]
 
 
 @dataclass(slots=True)
@@ -76,7 +57,7 @@ class Bench:
         return order.sha256
 
     def drive_until(self, true: Callable[[], object]) -> None:
-        deadline = time.monotonic() + PATIENT_S
+        deadline = time.monotonic() + PATIENCE_S
         while not true():
             assert time.monotonic() < deadline, f"it did not come; so far {self.told.reports}"
             self.drive(1)
@@ -211,7 +192,7 @@ def test_a_loop_that_stands_still_on_probation_is_ended(frames: list[Frame], tmp
     with updated(frames, tmp_path, limits=limits) as bench:
         bench.stage("1.0.0")
         bench.drive_until(lambda: "active" in bench.told.phases())
-        assert bench.died.wait(PATIENT_S)  # the loop takes no step
+        assert bench.died.wait(PATIENCE_S)  # the loop takes no step
         assert bench.told.reports[-1].code == "hang"
         assert bench.slots.refused("breast", "1.0.0")
 

@@ -6,7 +6,7 @@ import queue
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -21,38 +21,21 @@ from sono_edge.making import Making
 from sono_edge.recorder import AlertWriter
 from sono_edge.slots.boot import boot, shipped_slot
 from sono_edge.slots.folder import Slots
-from sono_edge.slots.law import Finding, Limits
+from sono_edge.slots.law import Finding
 from sono_edge.slots.means import Around, Means
 from sono_edge.slots.records import SiteProfile, Staged
 from sono_edge.slots.trial import TrialOrder
 from sono_edge.slots.updates import BesideLoop
 from sono_edge.view.presses import Press
 from sono_models.profile import LawChange, Profile, Scaling, apply
-from sono_models.updates import UpdateReport
 from tests.support.bundles import BREAST, FPS, phantom
 from tests.support.hand_fed import HandFed, Recorded
 from tests.support.profiles import made_for, signed, written
-from tests.support.slots import made, shipped
+from tests.support.slots import LIMITS, PATIENCE_S, Told, made, shipped
 
 pytestmark = pytest.mark.timeout(600)
 
-PATIENCE_S = 300.0
-LIMITS = Limits(
-    shadow_frames=3, probation_s=0.1, probation_frames=5, hang_s=1e6, latency_ratio=4.0, probation_ratio=1e6
-)
-"""This machine is slow and shared: no limit on time."""
 SITE = "clinic-a"
-
-
-@dataclass(slots=True)
-class Told:
-    reports: list[UpdateReport] = field(default_factory=list)
-
-    def report(self, report: UpdateReport) -> None:
-        self.reports.append(report)
-
-    def phases(self) -> list[str]:
-        return [report.phase for report in self.reports]
 
 
 @dataclass(slots=True)

@@ -23,11 +23,12 @@ from sono_edge import gates
 from sono_edge.meter import Intervals
 from sono_edge.scene import AlertLine, Saliency, State, plain
 from sono_edge.view import Press, Seen, SetAI, View
-from sono_edge.view.door import Asked, Door, Verdict, host_of, is_loopback
+from sono_edge.view.door import Asked, Door, Verdict
 from sono_edge.view.live import WATCHERS_MOST
 from sono_edge.view.record import overlay, to_jpeg
 from sono_edge.view.routes import PRESSES_MOST, read_page
 from sono_edge.view.stage import Stage
+from sono_models.address import host_of, is_loopback
 from sono_models.errors import BadConfig
 from sono_models.inputs import Box, Placement
 from sono_models.uncertainty import REASONS

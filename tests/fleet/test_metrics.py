@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import re
-import socket
 import sqlite3
 import threading
 from collections.abc import Iterator
@@ -35,6 +34,7 @@ from sono_models.link import Endpoint, Link
 from sono_models.updates import UpdateReport
 from tests.support.alerts import AT, an_alert
 from tests.support.bundles import ROOT
+from tests.support.ports import free_port
 from tests.support.postgres import postgres
 from tests.support.rollouts import NEW, OLD, START, Fleet, plan_of
 
@@ -416,9 +416,3 @@ def test_a_port_that_is_taken(store: Store) -> None:
         serving(("127.0.0.1", port), store.database),
     ):
         pass
-
-
-def free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])

@@ -17,13 +17,14 @@ import sqlalchemy as sa
 from argon2 import PasswordHasher
 
 from sono_fleet.database import Database
+from sono_fleet.listening import bind
 from sono_fleet.store import Delivered, Line, Report, Store
 from sono_fleet.tables import drift_standings, fleet_alerts, identities
 from sono_fleet.web.accounts import Accounts
 from sono_fleet.web.door import Door
 from sono_fleet.web.house import House, build_house
 from sono_fleet.web.identity import Identity, Role
-from sono_fleet.web.server import Listening, bind, make_server
+from sono_fleet.web.server import Listening, make_server
 from sono_models import messages
 from sono_models.inputs import Box
 from tests.support.rollouts import OLD
@@ -53,7 +54,7 @@ def page(
     )
     where = Listening(port=0)
     told: list[str] = []
-    with bind(where) as listener:
+    with bind(where.host, where.port) as listener:
         server = make_server(house, where, told.append)
         thread = threading.Thread(target=lambda: server.run(sockets=[listener]), name="page")
         thread.start()

@@ -21,6 +21,7 @@ from sono_fleet.identity.rights import holders
 from sono_models.errors import BrokerLost
 from sono_models.link import Endpoint, Link, Message
 from tests.support.brokers import mosquitto
+from tests.support.ports import free_port
 from tests.support.waiting import until
 
 HOST = "127.0.0.1"
@@ -28,13 +29,6 @@ HOST = "127.0.0.1"
 
 def now() -> datetime:
     return datetime.now(UTC)
-
-
-def free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind((HOST, 0))
-        port: int = probe.getsockname()[1]
-        return port
 
 
 class Fleet:

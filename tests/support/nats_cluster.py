@@ -6,7 +6,6 @@ Every message, session and retained document is kept three times; two nodes that
 from __future__ import annotations
 
 import shutil
-import socket
 import ssl
 import subprocess
 import sys
@@ -18,6 +17,7 @@ from typing import IO, Self
 from sono_models.errors import BrokerLost
 from sono_models.link import Endpoint, Link
 from tests.support.authority import Authority
+from tests.support.ports import free_ports
 from tests.support.waiting import until
 
 NODES = 3
@@ -47,7 +47,7 @@ class NatsCluster:
         self._folder, self._authority = folder, authority
         self._node = None if authority is None else authority.issue("node")
         self._client = None if authority is None else authority.issue("client")
-        self._ports = [_free_ports(2) for _ in range(nodes)]
+        self._ports = [free_ports(2) for _ in range(nodes)]
         self._children: list[subprocess.Popen[bytes] | None] = [None] * nodes
         self._stack = ExitStack()
 
@@ -136,14 +136,6 @@ class NatsCluster:
             return endpoint
         ca, pair = str(self._authority.cert), self._client
         return replace(endpoint, tls_ca=ca, tls_cert=str(pair.cert), tls_key=str(pair.key))
-
-
-def _free_ports(count: int) -> list[int]:
-    with ExitStack() as stack:
-        probes = [stack.enter_context(socket.socket()) for _ in range(count)]
-        for probe in probes:
-            probe.bind(("127.0.0.1", 0))
-        return [int(probe.getsockname()[1]) for probe in probes]
 
 
 def _server() -> str:

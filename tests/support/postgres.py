@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import os
 import shutil
-import socket
 import subprocess
 import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Self
+
+from tests.support.ports import free_port
 
 USER = "postgres"
 
@@ -31,9 +32,7 @@ class Postgres:
         if as_root:
             shutil.chown(self._folder, USER, USER)
         self._who = ("runuser", "-u", USER, "--") if as_root else ()
-        with socket.socket() as probe:
-            probe.bind(("127.0.0.1", 0))
-            self._port = probe.getsockname()[1]
+        self._port = free_port()
         self.url = f"postgresql+psycopg://{USER}@127.0.0.1:{self._port}/postgres"
 
     def __enter__(self) -> Self:

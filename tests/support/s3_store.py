@@ -4,14 +4,13 @@ from __future__ import annotations
 
 import json
 import shutil
-import socket
 import subprocess
 import sys
 import urllib.request
-from contextlib import ExitStack
 from pathlib import Path
 from typing import IO, Self
 
+from tests.support.ports import free_ports
 from tests.support.waiting import until
 
 BUCKET = "updates"
@@ -53,7 +52,7 @@ class S3Store:
         self._folder.mkdir(parents=True, exist_ok=True)
         who = self._folder / "s3.json"
         who.write_text(json.dumps(WHO), "utf-8")
-        master, volume, filer, s3 = _free_ports(4)
+        master, volume, filer, s3 = free_ports(4)
         self.endpoint = f"http://127.0.0.1:{s3}"
         command = [
             _weed(), "server", "-ip=127.0.0.1", "-ip.bind=127.0.0.1", f"-dir={self._folder}", "-filer", "-s3",
@@ -62,7 +61,7 @@ class S3Store:
             "-master.volumePreallocate=false",
         ]  # fmt: skip
         parts = ("master", "volume", "filer", "s3")
-        command += [f"-{name}.port.grpc={port}" for name, port in zip(parts, _free_ports(4), strict=True)]
+        command += [f"-{name}.port.grpc={port}" for name, port in zip(parts, free_ports(4), strict=True)]
         self._log = (self._folder / "weed.log").open("ab")
         self._child = subprocess.Popen(command, stdout=self._log, stderr=self._log, cwd=self._folder)
         try:
@@ -87,14 +86,6 @@ class S3Store:
                 return True
         except OSError:
             return False
-
-
-def _free_ports(count: int) -> list[int]:
-    with ExitStack() as stack:
-        probes = [stack.enter_context(socket.socket()) for _ in range(count)]
-        for probe in probes:
-            probe.bind(("127.0.0.1", 0))
-        return [int(probe.getsockname()[1]) for probe in probes]
 
 
 def _weed() -> str:

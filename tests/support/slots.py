@@ -3,13 +3,35 @@
 from __future__ import annotations
 
 import hashlib
+from dataclasses import dataclass, field
 from functools import cache
 from pathlib import Path
 
 from sono_edge.bench.candidates import Fault, repacked
+from sono_edge.slots.law import Limits
 from sono_edge.slots.records import SiteProfile, Slot, Staged
 from sono_models.bundle import Bundle, read
+from sono_models.updates import UpdateReport
 from tests.support.bundles import BREAST
+
+PATIENCE_S = 300.0
+LIMITS = Limits(
+    shadow_frames=3, probation_s=0.1, probation_frames=5, hang_s=1e6, latency_ratio=4.0, probation_ratio=1e6
+)
+"""This machine is slow and shared: no limit on time but where a test is about one."""
+
+
+@dataclass(slots=True)
+class Told:
+    """Where reports go: a list."""
+
+    reports: list[UpdateReport] = field(default_factory=list)
+
+    def report(self, report: UpdateReport) -> None:
+        self.reports.append(report)
+
+    def phases(self) -> list[str]:
+        return [report.phase for report in self.reports]
 
 
 @cache

@@ -16,7 +16,8 @@ from typing import Any
 import pytest
 
 from tests.support.bundles import ROOT
-from tests.support.prometheus import FOLDER, free_port
+from tests.support.ports import free_port
+from tests.support.prometheus import FOLDER
 
 CONTAINER = ROOT / "deploy" / "container"
 BINARIES = Path(sys.executable).parent

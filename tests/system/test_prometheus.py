@@ -26,7 +26,8 @@ from sono_fleet.simulate.run import BAD, GOOD, OLD, SITE, Wanted, _Simulation
 from sono_models.envelope import make_keys
 from sono_models.link import Endpoint, Link
 from sono_models.messages import rfc3339
-from tests.support.prometheus import DASHBOARD, FOLDER, Prometheus, dashboard_queries, free_port, prometheus
+from tests.support.ports import free_port
+from tests.support.prometheus import DASHBOARD, FOLDER, Prometheus, dashboard_queries, prometheus
 from tests.support.waiting import until
 
 pytestmark = pytest.mark.peer

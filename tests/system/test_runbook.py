@@ -28,7 +28,7 @@ from sono_models.link import Endpoint, Link
 from tests.support.alerts import AT
 from tests.support.brokers import Mosquitto
 from tests.support.bundles import BREAST, ROOT
-from tests.support.prometheus import free_port
+from tests.support.ports import free_port
 from tests.support.waiting import until
 
 pytestmark = pytest.mark.peer

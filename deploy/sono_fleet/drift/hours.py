@@ -9,7 +9,7 @@ from datetime import datetime, timedelta
 import msgspec
 import sqlalchemy as sa
 
-from sono_fleet.database import upsert
+from sono_fleet.database import as_text, upsert
 from sono_fleet.tables import drift_hours
 from sono_models.drift import DriftData, trouble
 
@@ -94,7 +94,7 @@ def _row(one: Reported, at: datetime) -> dict[str, object]:
         "bundle_sha256": one.data.bundle_sha256,
         "frames": sum(one.data.gates.frames),
         "body": msgspec.json.encode(one.data).decode(),
-        "received_at": at.isoformat(timespec="milliseconds"),
+        "received_at": as_text(at),
     }
 
 

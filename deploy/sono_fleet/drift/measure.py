@@ -115,10 +115,7 @@ def effect_of(measure: Measure, reports: Sequence[Sequence[float]]) -> float:
     told = [(sum(report), report) for report in reports if sum(report) > 0]
     if len(told) < BATCHES_LEAST:
         return 1.0
-    whole = [math.fsum(column) for column in zip(*(report for _, report in told), strict=True)]
-    groups = pooled(measure, whole, EXPECTED_LEAST / sum(whole))
-    q = _shares(whole, groups)
-    kept = [place for place, share in enumerate(q) if share > 0]
+    groups, q, kept = _together(measure, [report for _, report in told])
     if len(kept) < 2:
         return 1.0
     spread = 0.0
@@ -134,16 +131,23 @@ def apart_of(measure: Measure, places: Sequence[Sequence[float]], effect: float)
     told = [(sum(place), place) for place in places if sum(place) > 0]
     if len(told) < PLACES_LEAST:
         return 0.0
-    whole = [math.fsum(column) for column in zip(*(place for _, place in told), strict=True)]
-    groups = pooled(measure, whole, EXPECTED_LEAST / sum(whole))
-    q = _shares(whole, groups)
-    kept = [place for place, share in enumerate(q) if share > 0]
+    groups, q, kept = _together(measure, [place for _, place in told])
     spread = chance = 0.0
     for scans, place in told:
         p = _shares(place, groups)
         spread += sum((p[one] - q[one]) ** 2 / q[one] for one in kept)
         chance += effect * (len(kept) - 1) / scans
     return max(0.0, spread / (len(told) - 1) - chance / len(told))
+
+
+def _together(
+    measure: Measure, rows: Sequence[Sequence[float]]
+) -> tuple[Sequence[Sequence[int]], list[float], list[int]]:
+    """The bins of all rows as one, pooled; each group's share; and which groups hold anything."""
+    whole = [math.fsum(column) for column in zip(*rows, strict=True)]
+    groups = pooled(measure, whole, EXPECTED_LEAST / sum(whole))
+    shares = _shares(whole, groups)
+    return groups, shares, [place for place, share in enumerate(shares) if share > 0]
 
 
 def _shares(scans: Sequence[float], groups: Sequence[Sequence[int]]) -> list[float]:

@@ -8,8 +8,7 @@ import signal
 from collections.abc import Mapping
 from pathlib import Path
 
-from sono_fleet.publish.disk import on_disk
-from sono_models.durable import write_durably
+from sono_models.durable import on_disk, write_durably
 from sono_models.errors import BadConfig
 
 TOLD = "applied.sha256"

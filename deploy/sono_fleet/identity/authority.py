@@ -33,8 +33,7 @@ from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
 
 from sono_fleet.identity.names import Who
 from sono_fleet.identity.requests import PublicKey
-from sono_fleet.publish.disk import on_disk
-from sono_models.durable import write_durably
+from sono_models.durable import on_disk, write_durably
 from sono_models.errors import BadConfig
 
 CERTIFICATE, KEY, REVOKED = "ca.pem", "ca-key.pem", "crl.pem"

@@ -148,22 +148,16 @@ def serve(
 ) -> None:
     """The enrolment service, until it is stopped: code and request in, certificate out; renewal over mutual TLS."""
     import asyncio
-    import socket
 
     from sono_fleet.identity import service as serving
     from sono_fleet.identity.registry import Registry
-    from sono_models.errors import BadConfig
+    from sono_fleet.listening import bind
 
     authority = _authority(ca, passphrase_file)
     with opened(database) as there:
         desk = serving.Desk(Registry(there, now), authority, serving.Terms(days), now)
         running = serving.server(desk.app(), ca, cert, key)
-        try:
-            listener = socket.create_server((host, port))
-        except OSError as error:
-            reason = error.strerror or "cannot be used"
-            raise BadConfig(f"{host}:{port}", reason, "Choose another --host or --port") from error
-        with listener:
+        with bind(host, port) as listener:
             print(
                 f"enrolment on https://{host}:{listener.getsockname()[1]}, authority {authority.fingerprint}",
                 flush=True,
@@ -310,8 +304,7 @@ def _hand_over(out: Path, name: str, issued: Issued, key: object, *, as_json: bo
     from cryptography.hazmat.primitives.asymmetric.ec import EllipticCurvePrivateKey
 
     from sono_fleet.identity.authority import pem_of
-    from sono_fleet.publish.disk import on_disk
-    from sono_models.durable import write_durably
+    from sono_models.durable import on_disk, write_durably
 
     assert isinstance(key, EllipticCurvePrivateKey)
     files = out / f"{name}.pem", out / f"{name}.key"

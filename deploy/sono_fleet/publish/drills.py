@@ -9,10 +9,9 @@ from pathlib import Path
 import msgspec
 from tuf.api.metadata import DelegatedRole, Delegations, Root, Snapshot, Targets, Timestamp
 
-from sono_fleet.publish.disk import on_disk
 from sono_fleet.publish.keys import RING, KeyFolder, Ring
 from sono_fleet.publish.repository import METADATA, SETTINGS, TOP, Settings, SignedRepository, locked
-from sono_models.durable import write_durably
+from sono_models.durable import on_disk, write_durably
 from sono_models.errors import BadConfig
 from sono_models.release import CHANNEL, MODEL
 

@@ -19,8 +19,7 @@ from cryptography.hazmat.primitives.serialization import load_pem_private_key
 from securesystemslib.exceptions import Error as SigningError
 from securesystemslib.signer import CryptoSigner, HSMSigner, Key, Signer, SSlibKey
 
-from sono_fleet.publish.disk import on_disk
-from sono_models.durable import write_durably
+from sono_models.durable import on_disk, write_durably
 from sono_models.envelope import PublicKey, make_keys
 from sono_models.errors import BadConfig
 

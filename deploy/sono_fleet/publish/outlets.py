@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import ipaddress
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from hashlib import sha256
@@ -10,8 +9,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Protocol, TypeVar
 from urllib.parse import urlsplit
 
-from sono_fleet.publish.disk import on_disk
-from sono_models.durable import write_durably
+from sono_models.address import is_loopback
+from sono_models.durable import on_disk, write_durably
 from sono_models.errors import BadConfig, Unavailable
 
 if TYPE_CHECKING:
@@ -126,7 +125,7 @@ def outlet(to: str, endpoint: str = "", region: str = "us-east-1") -> Outlet:
     parts = urlsplit(endpoint)
     if endpoint and (parts.scheme not in {"http", "https"} or not parts.hostname):
         raise BadConfig(f"--endpoint {endpoint}", "it is not https://HOST[:PORT]", "Name the store's address")
-    if parts.scheme == "http" and not _is_loopback(parts.hostname or ""):
+    if parts.scheme == "http" and not is_loopback(parts.hostname or ""):
         raise BadConfig(f"--endpoint {endpoint}", "it is not encrypted", "Write https://")
     return Bucket(name, prefix.strip("/"), endpoint, region)
 
@@ -148,10 +147,3 @@ def _opened(name: str, prefix: str, endpoint: str, region: str) -> S3Store:
 
 def _first_line(problem: Exception) -> str:
     return str(problem).partition("\n")[0][:300]
-
-
-def _is_loopback(host: str) -> bool:
-    try:
-        return host == "localhost" or ipaddress.ip_address(host).is_loopback
-    except ValueError:
-        return False

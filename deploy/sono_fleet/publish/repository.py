@@ -29,9 +29,8 @@ from tuf.api.exceptions import RepositoryError, UnsignedMetadataError
 from tuf.api.metadata import Metadata, MetaFile, Root, Snapshot, Targets, Timestamp
 from tuf.repository import Repository
 
-from sono_fleet.publish.disk import on_disk
 from sono_fleet.publish.keys import KeyFolder
-from sono_models.durable import write_durably
+from sono_models.durable import on_disk, write_durably
 from sono_models.errors import BadConfig
 
 logging.getLogger("tuf").setLevel(logging.WARNING)  # a missing signature is said in one error of ours

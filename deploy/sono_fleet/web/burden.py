@@ -9,7 +9,7 @@ from typing import Any
 
 import sqlalchemy as sa
 
-from sono_fleet.database import Database
+from sono_fleet.database import Database, as_text
 from sono_fleet.tables import alerts, devices, drift_hours
 
 WINDOWS = {"day": 24, "week": 168, "month": 720}
@@ -39,14 +39,12 @@ class BurdenLine:
 
 def burdens(database: Database, hours: int, at: datetime) -> list[BurdenLine]:
     """Every device's, the heaviest against its site first. Devices that raised none count in the median."""
-    since = at - timedelta(hours=hours)
+    since = as_text(at - timedelta(hours=hours))
     with database.reading() as connection:
-        counted = _counted(connection, database, since.isoformat(timespec="milliseconds"))
+        counted = _counted(connection, database, since)
         known = [tuple(row) for row in connection.execute(sa.select(devices.c.site, devices.c.device))]
         used = sa.select(drift_hours.c.site, drift_hours.c.device, sa.func.count(sa.distinct(drift_hours.c.hour)))
-        used = used.where(
-            drift_hours.c.received_at >= since.isoformat(timespec="milliseconds"), drift_hours.c.frames > 0
-        )
+        used = used.where(drift_hours.c.received_at >= since, drift_hours.c.frames > 0)
         rows = connection.execute(used.group_by(drift_hours.c.site, drift_hours.c.device))
         scanning = {(site, device): int(count) for site, device, count in rows}
     of_site: dict[str, list[int]] = {}

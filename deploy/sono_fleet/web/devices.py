@@ -8,8 +8,10 @@ from typing import Any, Literal, TypeAlias, get_args
 
 import sqlalchemy as sa
 
-from sono_fleet.database import Database
-from sono_fleet.tables import device_tags, devices, drift_standings, identities
+from sono_fleet.database import Database, as_text
+from sono_fleet.drift.judgement import Standing
+from sono_fleet.identity.ends import newest_ends
+from sono_fleet.tables import device_tags, devices, drift_standings
 from sono_fleet.web.paging import Page, page_of
 from sono_models.messages import rfc3339
 
@@ -87,12 +89,7 @@ class _Source:
     def __init__(self, database: Database, at: datetime) -> None:
         self._dialect, self._at = database.url.get_backend_name(), at
         own, whole = drift_standings.alias("own"), drift_standings.alias("whole")
-        newest = (
-            sa.select(identities.c.site, identities.c.device, sa.func.max(identities.c.ends_at).label("ends_at"))
-            .where(identities.c.revoked_at.is_(None))
-            .group_by(identities.c.site, identities.c.device)
-            .subquery()
-        )
+        newest = newest_ends()
         same = devices.c.site == own.c.site, devices.c.device == own.c.device
         self._joined = (
             devices.outerjoin(own, sa.and_(*same))
@@ -180,7 +177,7 @@ def _line(row: dict[str, Any], tags: tuple[str, ...], at: datetime) -> DeviceLin
     if row["ends_at"] is not None:
         days.append((datetime.fromisoformat(row["ends_at"]) - at) / timedelta(days=1))
     standings = [standing for standing in (row["own"], row["whole"]) if standing]
-    drift = next((one for one in ("drifting", "watch", "steady", "too-few") if one in standings), "")
+    drift = next((str(one) for one in reversed(Standing) if one in standings), "")
     seen = {**row, "days": min(days, default=None), "drift": drift}
     return DeviceLine(
         row["site"],
@@ -214,7 +211,7 @@ def _troubles(row: dict[str, Any], at: datetime) -> tuple[Trouble, ...]:
 
 
 def _stale_before(at: datetime) -> str:
-    return (at - timedelta(seconds=STALE_S)).isoformat(timespec="milliseconds")
+    return as_text(at - timedelta(seconds=STALE_S))
 
 
 def _tags(connection: sa.Connection, keys: list[tuple[str, str]]) -> dict[tuple[str, str], tuple[str, ...]]:

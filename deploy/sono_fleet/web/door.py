@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from ipaddress import ip_address
-from urllib.parse import urlsplit
 
 from starlette.responses import PlainTextResponse
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+from sono_models.address import host_of, is_loopback
 
 BODY_MOST = 64 * 1024
 POLICY = (
@@ -87,23 +87,6 @@ class Guard:
         if int(length) > BODY_MOST:
             return PlainTextResponse(f"Longer than {BODY_MOST} bytes.\n", 413)
         return None
-
-
-def host_of(header: str) -> str:
-    """The name or address in a Host header, without its port; empty when it is none."""
-    try:
-        return urlsplit(f"//{header}").hostname or ""
-    except ValueError:
-        return ""
-
-
-def is_loopback(host: str) -> bool:
-    if host == "localhost":
-        return True
-    try:
-        return ip_address(host).is_loopback
-    except ValueError:
-        return False
 
 
 def way_back(said: str) -> str:

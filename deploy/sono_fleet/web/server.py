@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import errno
 import signal
 import socket
 from collections.abc import Callable
@@ -12,12 +11,11 @@ from typing import Any
 
 import uvicorn
 
+from sono_fleet.listening import bind
 from sono_fleet.web.app import build_app
-from sono_fleet.web.door import is_loopback
 from sono_fleet.web.house import House
+from sono_models.address import is_loopback
 from sono_models.errors import BadConfig
-
-PORT_MOST = 65535
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,7 +68,7 @@ class Server(uvicorn.Server):
 
 def serve(house: House, where: Listening, told: Callable[[str], None] = lambda _url: None) -> None:
     """Until a signal ends it. `told` hears the address as soon as it answers."""
-    with bind(where) as listener:
+    with bind(where.host, where.port) as listener:
         server = make_server(house, where, told)
         before = {number: signal.signal(number, _heard) for number in (signal.SIGTERM, signal.SIGINT)}
         try:
@@ -107,27 +105,6 @@ def make_server(house: House, where: Listening, told: Callable[[str], None] = la
     except OSError as problem:  # ssl.SSLError is one
         raise BadConfig("--tls-cert and --tls-key", str(problem), "Give PEM files that belong together") from problem
     return Server(config, house, told)
-
-
-def bind(where: Listening) -> socket.socket:
-    """Raises BadConfig for an address that cannot be had."""
-    thing = f"--host {where.host} --port {where.port}"
-    if not 0 <= where.port <= PORT_MOST:
-        raise BadConfig(thing, f"a port is 0 to {PORT_MOST}", "Choose another port")
-    try:
-        family = socket.getaddrinfo(where.host, where.port, type=socket.SOCK_STREAM)[0][0]
-        listener = socket.socket(family, socket.SOCK_STREAM)
-    except OSError as problem:
-        raise BadConfig(thing, str(problem), "Choose an address of this machine") from problem
-    listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-    try:
-        listener.bind((where.host, where.port))
-    except OSError as problem:
-        listener.close()
-        taken = problem.errno == errno.EADDRINUSE
-        step = "End what listens there, or choose another --port" if taken else "Choose an address of this machine"
-        raise BadConfig(thing, problem.strerror or "it cannot be had", step) from problem
-    return listener
 
 
 def address(listener: socket.socket, *, secure: bool) -> str:

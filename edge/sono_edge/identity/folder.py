@@ -7,15 +7,12 @@ enrolment.json   where it renews it
 
 from __future__ import annotations
 
-import errno
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 
 import msgspec
 
-from sono_models.durable import write_durably
-from sono_models.errors import BadConfig, DiskFull
+from sono_models.durable import on_disk, write_durably
+from sono_models.errors import BadConfig
 
 AUTHORITY, OWN, ENROLMENT = "ca.pem", "device.pem", "enrolment.json"
 _ENROL = "Enrol this board: sono enroll --url … --code …"
@@ -44,28 +41,18 @@ class Identity:
 
     def begin(self) -> None:
         """Find out that it takes files before a code is used up."""
-        with _on_disk(self.folder):
+        with on_disk(self.folder):
             self.folder.mkdir(mode=0o700, parents=True, exist_ok=True)
             write_durably(self.folder / ".room", b"x" * 4096, mode=0o600)
             (self.folder / ".room").unlink()
 
     def keep(self, certificate: bytes, key: bytes) -> None:
-        with _on_disk(self.folder):
+        with on_disk(self.folder):
             write_durably(self.own, certificate.rstrip() + b"\n" + key, mode=0o600)
 
     def keep_all(self, authority: bytes, certificate: bytes, key: bytes, enrolled: Enrolled) -> None:
         """The certificate comes last: with it the identity is there."""
-        with _on_disk(self.folder):
+        with on_disk(self.folder):
             write_durably(self.authority, authority)
             write_durably(self.folder / ENROLMENT, msgspec.json.encode(enrolled) + b"\n")
         self.keep(certificate, key)
-
-
-@contextmanager
-def _on_disk(folder: Path) -> Iterator[None]:
-    try:
-        yield
-    except OSError as error:
-        if error.errno in {errno.ENOSPC, errno.EDQUOT}:
-            raise DiskFull(str(folder), "no room left on the disk", "Free some space, then run it again") from error
-        raise BadConfig(str(folder), error.strerror or "cannot be written", "Make it writable for this user") from error

@@ -25,9 +25,7 @@ class SiteProfile(msgspec.Struct, frozen=True):
 
     def __post_init__(self) -> None:
         """Raises ValueError for what could not be a file's name."""
-        for pattern, value in ((NAME, self.name), (VERSION, self.version), (SHA256, self.sha256)):
-            if not pattern.fullmatch(value):
-                raise ValueError(f"{value!r} is no name, version or sha256 of a profile")
+        _check(self, "profile")
 
     @property
     def title(self) -> str:
@@ -65,9 +63,7 @@ class Staged(msgspec.Struct, frozen=True):
 
     def __post_init__(self) -> None:
         """Raises ValueError for what could not be a file's name."""
-        for pattern, value in ((NAME, self.name), (VERSION, self.version), (SHA256, self.sha256)):
-            if not pattern.fullmatch(value):
-                raise ValueError(f"{value!r} is no name, version or sha256 of a bundle")
+        _check(self, "bundle")
 
     @property
     def title(self) -> str:
@@ -166,3 +162,9 @@ class Boots(msgspec.Struct, frozen=True):
     @property
     def pair(self) -> Pair:
         return self.sha256, self.profile_sha256
+
+
+def _check(one: SiteProfile | Staged, what: str) -> None:
+    for pattern, value in ((NAME, one.name), (VERSION, one.version), (SHA256, one.sha256)):
+        if not pattern.fullmatch(value):
+            raise ValueError(f"{value!r} is no name, version or sha256 of a {what}")

@@ -12,11 +12,12 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from enum import Enum
 from http.cookies import CookieError, SimpleCookie
-from ipaddress import ip_address
-from urllib.parse import parse_qs, urlsplit
+from urllib.parse import parse_qs
 
 from starlette.responses import PlainTextResponse, RedirectResponse, Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+from sono_models.address import host_of, is_loopback
 
 logger = logging.getLogger(__name__)
 
@@ -155,20 +156,3 @@ def cookie_of(header: str, name: str) -> str:
     except CookieError:
         return ""
     return "" if morsel is None else morsel.value
-
-
-def host_of(header: str) -> str:
-    """The name or address in a Host header, without its port; empty when it is none."""
-    try:
-        return urlsplit(f"//{header}").hostname or ""
-    except ValueError:
-        return ""
-
-
-def is_loopback(host: str) -> bool:
-    if host == "localhost":
-        return True
-    try:
-        return ip_address(host).is_loopback
-    except ValueError:
-        return False

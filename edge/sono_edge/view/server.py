@@ -17,12 +17,13 @@ from urllib.parse import quote
 import uvicorn
 
 from sono_edge.scene import Scene
-from sono_edge.view.door import Door, Guard, is_loopback
+from sono_edge.view.door import Door, Guard
 from sono_edge.view.live import Live
 from sono_edge.view.presses import Press
 from sono_edge.view.routes import Beside, build_app
 from sono_edge.view.scans import Drive, Shelf
 from sono_edge.view.stage import Stage
+from sono_models.address import is_loopback
 from sono_models.errors import BadConfig
 
 logger = logging.getLogger(__name__)

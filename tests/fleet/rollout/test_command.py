@@ -13,6 +13,8 @@ import pytest
 from typer.testing import CliRunner
 
 from sono_fleet.commands import app
+from sono_fleet.rollout import releases
+from sono_fleet.rollout.fleet import Release
 from sono_fleet.rollout.records import Records
 from sono_fleet.rollout.words import limits, seconds, wave
 from sono_fleet.store import Store
@@ -139,10 +141,12 @@ def test_tags_sites_and_devices(desk: Desk) -> None:
     assert "never said anything" in desk.refuses("devices", "tag", "demo/x", "ward")
 
 
-def test_a_bundle_and_a_profile_are_registered(desk: Desk, tmp_path: Path) -> None:
+def test_a_bundle_and_a_profile_are_registered(fleet: Fleet, desk: Desk, tmp_path: Path) -> None:
     bundle = read(BREAST)
     manifest = bundle.manifest
     said = f"{manifest.name}-{manifest.version}"
+    other = Release("bundle", manifest.name, manifest.version, "elsewhere.tar", "f" * 64, 1)
+    releases.add(fleet.database, other, fleet.now, by="ana")
     assert "another sha256" in desk.refuses("releases", "add", str(BREAST))
     made = written(tmp_path, signed(made_for_breast()))
     (row,) = desk.rows("releases", "add", str(made.profile), "--profile-key", str(made.public))
