@@ -54,6 +54,7 @@ def page(
     )
     where = Listening(port=0)
     told: list[str] = []
+    before = set(threading.enumerate())
     with bind(where.host, where.port) as listener:
         server = make_server(house, where, told.append)
         thread = threading.Thread(target=lambda: server.run(sockets=[listener]), name="page")
@@ -65,6 +66,8 @@ def page(
             server.should_exit = True
             thread.join(30)
             assert not thread.is_alive()
+            # its workers were told to end with the loop; one may still be in the database
+            until(lambda: set(threading.enumerate()) <= before, seconds=30)
 
 
 def people(database: Database, at: datetime) -> Accounts:
