@@ -287,7 +287,8 @@ def read_message(message: Message) -> Delivered | Report | Reported:
         raise Rejected(f"a {topic} event in another's name")
     if topic == "drift":
         return Reported(site, device, event.data)
-    return Report(site, device, topic, body, _said(event.data), not message.retained)
+    said_at = None if message.retained else _moment(event.time)
+    return Report(site, device, topic, body, _said(event.data), said_at)
 
 
 def _believe(read: Delivered | Report | Reported, now: datetime) -> None:
@@ -311,6 +312,15 @@ def _said(data: messages.DeviceState | messages.Health) -> dict[str, Any]:
         "bundle_sha256": runs.bundle_sha256[:64],
         "profile": runs.profile[:200],
     }
+
+
+def _moment(text: str) -> datetime | None:
+    """RFC 3339 with an offset, or None."""
+    try:
+        at = datetime.fromisoformat(text)
+    except ValueError:
+        return None
+    return None if at.tzinfo is None else at
 
 
 def _in_order(site: str, device: str, topic: messages.InOrder, raw: bytes) -> Delivered:

@@ -45,8 +45,8 @@ class Delivered:
 
 @dataclass(frozen=True, slots=True)
 class Report:
-    """A device's newest state or health: the event as JSON. `values`: what has a column of its own. Not `fresh`:
-    the broker had kept it, so that it says nothing of this moment.
+    """A device's newest state or health: the event as JSON. `values`: what has a column of its own. `said_at`: by the
+    device's clock; None where that tells nothing of now: the broker had kept the event, or its time cannot be read.
     """
 
     site: str
@@ -54,7 +54,7 @@ class Report:
     kind: Literal["state", "health"]
     body: str
     values: Mapping[str, Any] = field(default_factory=dict)
-    fresh: bool = True
+    said_at: datetime | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -162,8 +162,9 @@ def _report(connection: sa.Connection, reports: Sequence[Report], at: datetime) 
         values = {report.kind: report.body, f"{report.kind}_at": as_text(at), **report.values}
         if report.values.get("online", True):
             values["seen_at"] = as_text(at)
-        if report.fresh and "bundle_sha256" in report.values:
-            values["bundle_at"] = as_text(at)
+        if report.said_at is not None and "bundle_sha256" in report.values:
+            # a queue may have held it for long, and a clock may be ahead: never younger than either says
+            values["bundle_at"] = as_text(min(at, report.said_at))
         groups.setdefault(tuple(values), []).append({"site": report.site, "device": report.device, **values})
     for names, rows in groups.items():
         put = upsert(connection, devices)

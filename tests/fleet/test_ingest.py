@@ -50,12 +50,12 @@ def test_state_and_health_are_read() -> None:
         "state", messages.DeviceState(online=True, reason="x"), source="/sono/demo/b", event_id="x", at=AT
     )
     assert read_message(message("sono/v1/demo/b/state", state)) == Report(
-        "demo", "b", "state", state.decode(), {"online": True, "stopped": False}
+        "demo", "b", "state", state.decode(), {"online": True, "stopped": False}, said_at=AT
     )
     health = messages.encode("health", messages.Health(0, some_vitals()), source="/sono/demo/b", event_id="x", at=AT)
     runs = {"online": True, "stopped": False, "bundle": "breast-0.1.0", "bundle_sha256": "1" * 64, "profile": ""}
     read = read_message(message("sono/v1/demo/b/health", health))
-    assert read == Report("demo", "b", "health", health.decode(), runs)
+    assert read == Report("demo", "b", "health", health.decode(), runs, said_at=AT)
 
 
 def test_a_report_of_an_update_is_read_with_its_place() -> None:
@@ -72,12 +72,15 @@ def test_a_report_of_an_update_is_read_with_its_place() -> None:
     assert unread.problem == "an update event that cannot be read"
 
 
-def test_what_the_broker_kept_is_not_fresh() -> None:
+def test_what_the_broker_kept_or_has_no_time_tells_nothing_of_now() -> None:
     state = messages.DeviceState(online=True, reason="x", bundle="breast-0.1.0", bundle_sha256="1" * 64)
     body = messages.encode("state", state, source="/sono/demo/b", event_id="x", at=AT)
-    read = read_message(Message("sono/v1/demo/b/state", body, retained=True, mid=1))
-    assert isinstance(read, Report)
-    assert not read.fresh
+    timeless = [body.replace(messages.rfc3339(AT).encode(), words) for words in (b"noon", b"2026-11-24T10:00:00")]
+    kept = Message("sono/v1/demo/b/state", body, retained=True, mid=1)
+    for one in (kept, *(message("sono/v1/demo/b/state", body) for body in timeless)):
+        read = read_message(one)
+        assert isinstance(read, Report)
+        assert read.said_at is None
 
 
 def test_an_alert_of_a_newer_kind_is_kept_with_its_problem() -> None:

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import sqlite3
 from collections.abc import Iterator
+from datetime import timedelta
 from pathlib import Path
 
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from sono_fleet.database import as_text
 from sono_fleet.store import Delivered, Line, Report, Store
 from sono_models.errors import BadConfig, DiskFull, Unavailable
 from tests.support.alerts import AT
@@ -85,6 +87,18 @@ def test_devices_keep_the_newest_of_each_kind(store: Store) -> None:
     first, second = store.devices()
     assert (first["device"], first["state"], first["health"]) == ("a", "x", None)
     assert (second["device"], second["state"], second["health"]) == ("b", "new", "well")
+
+
+@pytest.mark.parametrize(
+    ("said_s", "counts_s"), [(-100, -100), (100, 0), (None, None)], ids=["queued for long", "a clock ahead", "retained"]
+)
+def test_what_a_device_runs_is_as_old_as_the_older_clock_says(
+    store: Store, said_s: float | None, counts_s: float | None
+) -> None:
+    said_at = None if said_s is None else AT + timedelta(seconds=said_s)
+    store.commit([], [Report("demo", "b", "state", "{}", {"bundle_sha256": "a" * 64}, said_at)], AT)
+    (device,) = store.devices()
+    assert device["bundle_at"] == (None if counts_s is None else as_text(AT + timedelta(seconds=counts_s)))
 
 
 def test_the_newest_are_listed_in_the_order_they_came(store: Store) -> None:

@@ -121,6 +121,7 @@ class Campaign:
             self._tell("every device is known")
             await self._good()
             await self._bad()
+            await self._until(self._all_back, "every device off the bad model")
             self._is_raising = False
             await self._until(lambda: not any(board.waiting for board in self._boards), "every report committed")
         finally:
@@ -206,6 +207,10 @@ class Campaign:
     def _all_known(self) -> bool:
         known = [device for device in self._records.fleet().values() if device.runs is not None]
         return len(known) >= len(self._boards)
+
+    def _all_back(self) -> bool:
+        """One that had lost its node when the order came reads it, retained, once it has another."""
+        return self._log.ran.get(BAD.sha256, set()) <= set(self._log.back)
 
     def _killed(self, what: str) -> None:
         self._kills.append(what)

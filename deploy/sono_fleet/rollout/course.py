@@ -61,7 +61,7 @@ class Device:
     sha256: str
     """Of the bundle that it said it runs; empty: it has not said."""
     runs_at: datetime | None
-    """When it said so."""
+    """When it said so: by its clock or by ours, whichever is older."""
     seen_at: datetime | None
     online: bool
     stopped: bool = False
