@@ -43,9 +43,9 @@ latency: .venv/installed
 
 # ten thousand simulated boards through a good and a bad model, 2,000 alerts a second; mosquitto must be installed
 nightly: .venv/installed
-	$(BIN)/sono fleet simulate --devices 10000 --alerts 2000 --deadline 120 --longest 900 --json
+	$(BIN)/python deploy/scale/cost.py nightly
 
-# what a fleet costs as it grows from 100 to 10,000 boards: a quarter of an hour on a quiet machine
+# what a fleet costs as it grows from 100 to 10,000 boards: 25 minutes on a quiet machine
 fleet-cost: .venv/installed .venv-train/installed
 	$(BIN)/python deploy/scale/cost.py measure docs/images/fleet-cost.json
 	$(TRAIN)/python deploy/scale/cost.py draw docs/images/fleet-cost.json docs/images/fleet-cost.png

@@ -1,7 +1,8 @@
 #!/usr/bin/env python3
 """What a fleet costs as it grows: `sono fleet simulate` at each size, its figures as JSON, and a plot of them.
 
-cost.py measure OUT.json [SIZE…]   every figure of this machine, one size after the other (a quarter of an hour)
+cost.py measure OUT.json [SIZE…]   every figure of this machine, one size after the other (25 minutes)
+cost.py nightly                    10,000 boards once; the exit status says whether a figure misses its limit
 cost.py draw IN.json OUT.png       needs matplotlib: the extra `train`
 """
 
@@ -10,19 +11,31 @@ from __future__ import annotations
 import json
 import subprocess
 import sys
+from math import inf
 from pathlib import Path
 from typing import Any
 
 SIZES = (100, 316, 1000, 3162, 10_000)
 REPORTS_A_DEVICE = 0.2
 """Alerts a second of each board: 2,000 of 10,000. A busy clinic's has one a minute."""
+SPREAD_S, DEADLINE_S, LONGEST_S = 60, 180, 900
+LIMITS: dict[str, tuple[float, float]] = {
+    "reports_per_s": (2000, inf),
+    "commit_p99_ms": (0, 1000),
+    "kb_per_device": (0, 4),
+    "bad_model_share": (0, 0.01),
+    "good_share": (1, 1),
+    "rollback_s_max": (0, 30),
+    "lost": (0, 0),
+}
+"""What a night has to show of the largest size: from, to."""
 
 
 def measured(devices: int) -> dict[str, Any]:
     """Raises CalledProcessError when the simulation failed; it has said why."""
-    alerts, longest = f"{devices * REPORTS_A_DEVICE:g}", "900"
     command = [sys.executable, "-m", "sono_models.command", "fleet", "simulate", "--devices", str(devices)]
-    command += ["--alerts", alerts, "--longest", longest, "--deadline", "120", "--json"]
+    command += ["--alerts", f"{devices * REPORTS_A_DEVICE:g}", "--spread", str(SPREAD_S)]
+    command += ["--deadline", str(DEADLINE_S), "--longest", str(LONGEST_S), "--json"]
     done = subprocess.run(command, stdout=subprocess.PIPE, text=True, check=True)  # noqa: S603  (our own command)
     figures: dict[str, Any] = json.loads(done.stdout.splitlines()[-1])
     return figures
@@ -35,6 +48,16 @@ def measure(out: Path, sizes: tuple[int, ...]) -> None:
         sys.stdout.write(json.dumps(rows[-1]) + "\n")
         sys.stdout.flush()
         out.write_text(json.dumps(rows, indent=1) + "\n", "utf-8")
+
+
+def nightly() -> int:
+    """The figures, and how many of them miss their limit."""
+    row = measured(SIZES[-1])
+    missed = [f"{name} is {row[name]:g}: {low:g} to {high:g} wanted" for name, (low, high) in LIMITS.items()
+              if not low <= row[name] <= high]  # fmt: skip
+    sys.stdout.write(json.dumps(row) + "\n")
+    sys.stderr.write("".join(f"{words}\n" for words in missed))
+    return len(missed)
 
 
 def draw(source: Path, out: Path) -> None:
@@ -68,6 +91,8 @@ def main(arguments: list[str]) -> int:
     match arguments:
         case ["measure", out, *sizes]:
             measure(Path(out), tuple(map(int, sizes)) or SIZES)
+        case ["nightly"]:
+            return nightly()
         case ["draw", source, out]:
             draw(Path(source), Path(out))
         case _:

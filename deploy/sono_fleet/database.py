@@ -7,13 +7,14 @@ from __future__ import annotations
 
 import importlib
 import logging
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from datetime import UTC, datetime
 from typing import Any, Self
 
 import sqlalchemy as sa
 from sqlalchemy.dialects import postgresql, sqlite
+from sqlalchemy.dialects.postgresql import JSONB
 from sqlalchemy.exc import ArgumentError, DBAPIError, NoSuchModuleError, OperationalError
 
 from sono_models.errors import BadConfig, DiskFull, Unavailable
@@ -89,6 +90,25 @@ def as_text(at: datetime) -> str:
 def upsert(connection: sa.Connection, table: sa.Table) -> Any:
     """Both engines have the same ON CONFLICT; SQLAlchemy has it once an engine."""
     return postgresql.insert(table) if connection.dialect.name == "postgresql" else sqlite.insert(table)
+
+
+def given(connection: sa.Connection, columns: Sequence[sa.Column[Any]]) -> sa.FromClause:
+    """A table to join with: rows that its query is given as the parameter `given`, the JSON of a list of objects.
+
+    One statement for any number of rows. A long list of tuples after IN is compiled anew each time, and makes SQLite
+    read its whole index.
+    """
+    if connection.dialect.name == "postgresql":
+        rows = sa.func.jsonb_to_recordset(sa.cast(sa.bindparam("given", type_=sa.Text), JSONB))
+        named = (sa.column(column.name, column.type) for column in columns)
+        return rows.table_valued(*named, name="given").render_derived(with_types=True)
+    each = sa.func.json_each(sa.bindparam("given", type_=sa.Text)).table_valued("value", name="each")
+    values = (sa.func.json_extract(each.c.value, f"$.{column.name}").label(column.name) for column in columns)
+    return sa.select(*values).select_from(each).subquery("given")
+
+
+def same(left: sa.FromClause, right: sa.FromClause, names: Sequence[str]) -> sa.ColumnElement[bool]:
+    return sa.and_(*(left.c[name] == right.c[name] for name in names))
 
 
 def _revision(connection: sa.Connection) -> str | None:

@@ -8,9 +8,10 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any, Literal, NamedTuple, Self
 
+import msgspec
 import sqlalchemy as sa
 
-from sono_fleet.database import DEFAULT_URL, Database, as_text, upsert
+from sono_fleet.database import DEFAULT_URL, Database, as_text, given, same, upsert
 from sono_fleet.drift import hours
 from sono_fleet.drift.hours import Reported
 from sono_fleet.tables import alerts, devices, progress, updates
@@ -179,10 +180,11 @@ def _lock_devices(connection: sa.Connection, reports: Sequence[Report]) -> None:
     """
     if connection.dialect.name != "postgresql" or not reports:
         return
-    of = sa.tuple_(devices.c.site, devices.c.device)
-    mine = of.in_(sorted({(report.site, report.device) for report in reports}))
-    ordered = sa.select(devices.c.site).where(mine).order_by(devices.c.site, devices.c.device)
-    connection.execute(ordered.with_for_update())
+    columns = [devices.c.site, devices.c.device]
+    mine = given(connection, columns)
+    query = sa.select(devices.c.site).join(mine, same(devices, mine, ("site", "device"))).order_by(*columns)
+    named = [{"site": report.site, "device": report.device} for report in reports]
+    _rows(connection, query.with_for_update(of=devices), named)
 
 
 def _advance(
@@ -219,21 +221,28 @@ def _advance(
 
 def _ends(connection: sa.Connection, lines: Sequence[Line]) -> dict[Line, int]:
     """Where each line ends now; locked until the transaction ends."""
-    of = sa.tuple_(*(progress.c[name] for name in LINE))
-    query = sa.select(*(progress.c[name] for name in LINE), progress.c.contiguous)
-    rows = connection.execute(query.where(of.in_(lines)).order_by(*LINE).with_for_update())
-    return {Line(row[0], row[1], row[2]): int(row[3]) for row in rows}
+    columns = [progress.c[name] for name in LINE]
+    mine = given(connection, columns)
+    query = sa.select(*columns, progress.c.contiguous).join(mine, same(progress, mine, LINE))
+    rows = _rows(connection, query.order_by(*columns).with_for_update(of=progress), [_key(line) for line in lines])
+    return {Line._make(line): end for *line, end in map(tuple, rows)}
 
 
 def _may_go_on(connection: sa.Connection, ends: Mapping[Line, int]) -> list[Line]:
     """The lines whose next sequence is there already."""
-    following = [(line.site, line.device, line.epoch, end + 1) for line, end in ends.items()]
+    following = [{**_key(line), "sequence": end + 1} for line, end in ends.items()]
     found: set[Line] = set()
     for table in (alerts, updates):
         columns = [table.c[name] for name in PLACE]
-        query = sa.select(*columns[:3]).where(sa.tuple_(*columns).in_(following))
-        found.update(Line(row[0], row[1], row[2]) for row in connection.execute(query))
+        theirs = given(connection, columns)
+        query = sa.select(*columns[:3]).join(theirs, same(table, theirs, PLACE))
+        found.update(map(Line._make, _rows(connection, query, following)))
     return sorted(found)
+
+
+def _rows(connection: sa.Connection, query: sa.Select[Any], rows: list[dict[str, Any]]) -> sa.CursorResult[Any]:
+    """Of a query that joins with `given`."""
+    return connection.execute(query, {"given": msgspec.json.encode(rows).decode()})
 
 
 def _place(one: Delivered) -> tuple[str, str, int, int]:
@@ -259,5 +268,5 @@ def _ahead(table: sa.Table, line: Line, end: int) -> sa.Select[Any]:
     return sa.select(table.c.sequence).where(*mine, table.c.sequence > end)
 
 
-def _key(line: Line) -> Mapping[str, str | int]:
+def _key(line: Line) -> dict[str, Any]:
     return line._asdict()

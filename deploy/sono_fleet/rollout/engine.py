@@ -86,8 +86,8 @@ class Engine:
         while not self._stop.is_set():
             started = self._clock()
             self.step()
-            if self._link is not None:
-                self._keep_alive(self._link, started + self._every_s)
+            if self._link is not None:  # of a fleet that is long to look at, half of the time is left to others
+                self._keep_alive(self._link, max(started + self._every_s, 2 * self._clock() - started))
 
     def step(self) -> None:
         """Connect, or decide once for every roll-out and publish what came of it."""

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import signal
+import sys
 from typing import Annotated
 
 import typer
@@ -32,6 +34,7 @@ def simulate(
         raise typer.BadParameter(f"{fault!r} is none of {', '.join(FAULTS)}", param_hint="--fault")
     where = host_and_port(broker) if broker else None
     said = _quiet if as_json else print
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(1))  # the programs that it started end with it
     wanted = Wanted(
         devices,
         where,
