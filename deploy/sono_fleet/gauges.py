@@ -22,6 +22,7 @@ from sono_fleet.identity.ends import newest_ends
 from sono_fleet.rollout.course import HOLDS, RANK, State
 from sono_fleet.rollout.records import STOP_ALL
 from sono_fleet.tables import (
+    STALE,
     desired,
     devices,
     drift_standings,
@@ -37,8 +38,6 @@ log = logging.getLogger(__name__)
 
 KEPT_S = 5.0
 """Two who ask within so long get the same answer."""
-STALE = timedelta(minutes=15)
-"""Says that it is online, and was not heard of for so long; a roll-out's `silence` is the same by default."""
 LIMITS = (10, 100, 1000)
 """Undelivered alerts: how many devices have more than this."""
 UNDELIVERED_MOST = 999_999_999

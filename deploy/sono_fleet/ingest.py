@@ -287,8 +287,10 @@ def read_message(message: Message) -> Delivered | Report | Reported:
         raise Rejected(f"a {topic} event in another's name")
     if topic == "drift":
         return Reported(site, device, event.data)
-    said_at = None if message.retained else _moment(event.time)
-    return Report(site, device, topic, body, _said(event.data), said_at)
+    said_at = _moment(event.time)
+    if said_at is None:
+        raise Rejected(f"a {topic} event without a time")
+    return Report(site, device, topic, body, _said(event.data), None if message.retained else said_at)
 
 
 def _believe(read: Delivered | Report | Reported, now: datetime) -> None:

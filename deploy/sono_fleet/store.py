@@ -47,7 +47,7 @@ class Delivered:
 @dataclass(frozen=True, slots=True)
 class Report:
     """A device's newest state or health: the event as JSON. `values`: what has a column of its own. `said_at`: by the
-    device's clock; None where that tells nothing of now: the broker had kept the event, or its time cannot be read.
+    device's clock; None when the broker had kept the event, so that it tells nothing of now.
     """
 
     site: str
@@ -161,7 +161,7 @@ def _report(connection: sa.Connection, reports: Sequence[Report], at: datetime) 
     groups: dict[tuple[str, ...], list[dict[str, Any]]] = {}
     for report in reports:
         values = {report.kind: report.body, f"{report.kind}_at": as_text(at), **report.values}
-        if report.values.get("online", True):
+        if report.said_at is not None and report.values.get("online", True):
             values["seen_at"] = as_text(at)
         if report.said_at is not None and "bundle_sha256" in report.values:
             # a queue may have held it for long, and a clock may be ahead: never younger than either says

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from datetime import timedelta
+
 import sqlalchemy as sa
 
 schema = sa.MetaData()
@@ -72,6 +74,8 @@ devices = sa.Table(
     sa.Column("profile", sa.String(200)),
     sa.Column("bundle_at", sa.String(32)),
 )
+STALE = timedelta(minutes=5)
+"""One that says it is online and was not heard of for so long is stale: ten times it should have said how it is."""
 device_tags = sa.Table(
     "device_tags", schema, _name("site", key=True), _name("device", key=True), _name("tag", key=True)
 )

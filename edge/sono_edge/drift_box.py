@@ -68,11 +68,13 @@ def tally(connection: sqlite3.Connection) -> bytes | None:
 
 
 def waiting(connection: sqlite3.Connection, limit: int) -> list[WaitingReport]:
-    """The oldest. What cannot be read any more is left out."""
-    found = []
-    for hour, bundle, body in connection.execute("SELECT * FROM drift ORDER BY hour, bundle LIMIT ?", (limit,)):
+    """The oldest. What cannot be read any more is passed over; with time it goes as the oldest do."""
+    found: list[WaitingReport] = []
+    for hour, bundle, body in connection.execute("SELECT * FROM drift ORDER BY hour, bundle"):
         with suppress(msgspec.DecodeError):
             found.append(WaitingReport(hour, bundle, msgspec.json.decode(body, type=DriftData)))
+        if len(found) == limit:
+            break
     return found
 
 

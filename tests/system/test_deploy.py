@@ -43,7 +43,7 @@ def test_a_service_may_do_little(service: str) -> None:
 @pytest.mark.parametrize("service", SERVICES)
 def test_a_service_starts_a_command_that_there_is(service: str) -> None:
     (line,) = re.findall(rf"^ExecStart={SONO} (.+)$", (UNITS / service).read_text("utf-8"), re.MULTILINE)
-    words = line.partition(" --")[0].split()
+    words = re.split(r" --| \$", line)[0].split()
     command = [str(Path(sys.executable).with_name("sono")), *words, "--help"]
     shown = subprocess.run(command, capture_output=True, text=True, check=True, env={"COLUMNS": "200"}).stdout
     for option in re.findall(r"--[a-z-]+", line):

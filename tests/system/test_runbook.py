@@ -35,7 +35,7 @@ pytestmark = pytest.mark.peer
 RUNBOOK = (ROOT / "deploy" / "README.md").read_text("utf-8")
 BOARDS = ("board-1", "board-2", "board-3", "board-4")
 SITE = "clinic-a"
-INSTALL = "pip install 'sonoedge[fleet]'"
+INSTALL = "pip install -c constraints.txt './sonoedge-0.1.0-py3-none-any.whl[fleet]'"
 OLD, NEW = "0.3.2", "0.3.3"
 
 

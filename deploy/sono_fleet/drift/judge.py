@@ -13,19 +13,16 @@ from datetime import datetime, timedelta
 import msgspec
 import sqlalchemy as sa
 
+from sono_fleet import concerns
 from sono_fleet.database import Database
 from sono_fleet.drift import hours, references, standings
 from sono_fleet.drift.judgement import WINDOW, Standing, Sums, Verdict, judged, summed
 from sono_fleet.drift.references import Known
 from sono_fleet.drift.standings import SITE, Stands
 from sono_fleet.rollout import audit
-from sono_fleet.tables import fleet_alerts
 from sono_models.errors import BadOrder
-from sono_models.messages import rfc3339
 
 EVERY = timedelta(hours=1)
-KIND = "drift"
-ACTOR = "drift"
 
 
 class Judge:
@@ -53,7 +50,7 @@ class Judge:
 
     def _look_round(self, now: datetime) -> None:
         with self._database.writing() as connection:
-            _alone(connection)
+            concerns.alone(connection)
             hours.forget(connection, now)
             references.make_due(connection, now)
             self._known = references.known(connection)
@@ -67,7 +64,7 @@ class Judge:
         sums = {name: summed(reports) for name, reports in told.items()}
         sums[SITE] = summed(report for reports in told.values() for report in reports)
         with self._database.writing() as connection:
-            _alone(connection)
+            concerns.alone(connection)
             before = {one.device: one for one in standings.of(connection, site)}
             names = [*sorted(set(before).union(told) - {SITE}), SITE]
             rows = [self._stands(site, name, sums.get(name, Sums()), before.get(name), now) for name in names]
@@ -90,7 +87,7 @@ def accept(database: Database, site: str, reason: str, now: datetime, *, by: str
     it has passed. Raises BadOrder for a site that does not drift.
     """
     with database.writing() as connection:
-        _alone(connection)
+        concerns.alone(connection)
         row = next((one for one in standings.of(connection, site) if not one.device), None)
         if row is None or row.verdict.standing is not Standing.DRIFTING:
             said = "nothing is known of it" if row is None else f"it is {row.verdict.standing}"
@@ -123,24 +120,14 @@ def _tell(connection: sa.Connection, before: Stands | None, after: Stands, now: 
     """One alert for as long as a site drifts, and an entry in the audit log when that begins and ends."""
     drifted = before is not None and before.verdict.standing is Standing.DRIFTING
     drifts = after.verdict.standing is Standing.DRIFTING
+    where = (after.site, SITE)
     if drifts and not drifted:
         words = (
             f"site {after.site} drifts: {after.verdict.words} over {after.rests.scans} scans, {after.rests.reference}"
         )
-        row = {"site": after.site, "device": SITE, "kind": KIND, "words": words, "raised_at": rfc3339(now)}
-        connection.execute(fleet_alerts.insert().values(**row))
-        audit.append(connection, [audit.Entry(ACTOR, "site-drifts", "", evidence(after))], now)
+        concerns.begins(connection, "drift", where, words, evidence(after), now)
     if drifted and not drifts:
-        of = fleet_alerts.c
-        open_ = sa.and_(of.kind == KIND, of.site == after.site, of.device == SITE, of.cleared_at.is_(None))
-        connection.execute(fleet_alerts.update().where(open_).values(cleared_at=rfc3339(now)))
-        audit.append(connection, [audit.Entry(ACTOR, "site-drifts-no-more", "", evidence(after))], now)
-
-
-def _alone(connection: sa.Connection) -> None:
-    """Two judges must not both raise an alert. SQLite's transactions exclude each other."""
-    if connection.dialect.name == "postgresql":
-        connection.exec_driver_sql("SELECT pg_advisory_xact_lock(731906)")
+        concerns.passes(connection, "drift", where, evidence(after), now)
 
 
 def _goes_on(before: Verdict, after: Verdict) -> bool:

@@ -13,6 +13,7 @@ from typing import Self
 
 from sono_fleet.database import Database
 from sono_fleet.drift.judge import Judge
+from sono_fleet.identity.watch import Watch
 from sono_fleet.rollout import law
 from sono_fleet.rollout.course import Course, Device, Key, State
 from sono_fleet.rollout.fleet import held_for
@@ -56,7 +57,7 @@ class Engine:
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self._records, self._publisher = Records(database), Publisher(database, signing)
-        self._drift = Judge(database)
+        self._drift, self._revoked = Judge(database), Watch(database)
         self._stop, self._every_s, self._name = stop, every_s, name
         self._nodes = Nodes(endpoint, self._client_id)
         self._looked = looked
@@ -97,6 +98,7 @@ class Engine:
             else:
                 began = self._clock()
                 self._drift.step(self._now())
+                self._revoked.step(self._now())
                 self._decide()
                 self._publish(self._link)
                 self._looked(self._clock() - began)

@@ -11,11 +11,10 @@ import sqlalchemy as sa
 from sono_fleet.database import Database, as_text
 from sono_fleet.drift.judgement import Standing
 from sono_fleet.identity.ends import newest_ends
-from sono_fleet.tables import device_tags, devices, drift_standings
+from sono_fleet.tables import STALE, device_tags, devices, drift_standings
 from sono_fleet.web.paging import Page, page_of
 from sono_models.messages import rfc3339
 
-STALE_S = 300.0
 """Online, and not heard of for ten health messages."""
 CERTIFICATE_DAYS = 14.0
 DISK_MB = 1000.0
@@ -211,7 +210,7 @@ def _troubles(row: dict[str, Any], at: datetime) -> tuple[Trouble, ...]:
 
 
 def _stale_before(at: datetime) -> str:
-    return as_text(at - timedelta(seconds=STALE_S))
+    return as_text(at - STALE)
 
 
 def _tags(connection: sa.Connection, keys: list[tuple[str, str]]) -> dict[tuple[str, str], tuple[str, ...]]:

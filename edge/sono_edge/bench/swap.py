@@ -1,9 +1,10 @@
 """`sono bench swap`: real updates of a real agent on a live stream, and what a bad one costs.
 
 The stream is MJPEG over HTTP at `fps`: a phantom sweep, then the probe in the air, again and again, so that there are
-frames to compare on and moments to swap at. First so many good updates, one after the other; then candidates with a
-fault, each of which has to be refused with its own code, or, where the fault waits for a sign in the picture, taken
-back by itself. This process is the service manager: it starts an agent that ended again.
+frames to compare on and moments to swap at. No scan is recorded: none would end here, and a swap waits for its end.
+First so many good updates, one after the other; then candidates with a fault, each of which has to be refused with its
+own code, or, where the fault waits for a sign in the picture, taken back by itself. This process is the service
+manager: it starts an agent that ended again.
 """
 
 from __future__ import annotations
@@ -66,6 +67,8 @@ bundle = "{bundle}"
 runtime = "{runtime}"
 [view]
 port = 0
+[scan]
+enabled = false
 [state]
 folder = "{folder}"
 [trial]
