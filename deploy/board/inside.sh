@@ -28,8 +28,8 @@ within 120 systemctl is-active --quiet sono-agent
 within 60 systemctl is-active --quiet sono-uplink
 for timer in sono-updater.timer sono-updater.path sono-renew.timer; do systemctl is-active "$timer"; done
 within 60 bash -c 'python3 -c "import urllib.request as u; u.urlopen(\"http://127.0.0.1:8780/\", timeout=5)"'
-timeout 180 mosquitto_sub -t 'sono/v1/clinic/board-7/health' -C 1 | grep -q '"fps_scored"'
-timeout 300 mosquitto_sub -t 'sono/v1/clinic/board-7/alert' -C 1 | grep -q '"kind":"raised"'
+timeout 180 mosquitto_sub -h 127.0.0.1 -t 'sono/v1/clinic/board-7/health' -C 1 | grep -q '"fps_scored"'
+timeout 300 mosquitto_sub -h 127.0.0.1 -t 'sono/v1/clinic/board-7/alert' -C 1 | grep -q '"kind":"raised"'
 as_board /opt/sonoedge/bin/sono slots show --config /etc/sonoedge/agent.toml
 echo "== killed, and back"
 before=$(systemctl show --value -p MainPID sono-agent)

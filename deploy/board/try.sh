@@ -27,8 +27,8 @@ block() {
 [ -s "$folder/base.tar" ] || {
     echo "== a fresh Debian 12"
     mmdebstrap --quiet --variant=minbase --include=systemd-sysv,dbus,python3,python3-venv,ca-certificates,mosquitto,mosquitto-clients \
-        bookworm "$folder/base.part"
-    mv "$folder/base.part" "$folder/base.tar"
+        bookworm "$folder/base-part.tar"
+    mv "$folder/base-part.tar" "$folder/base.tar"
 }
 mkdir "$board"
 tar -xf "$folder/base.tar" -C "$board"

@@ -66,7 +66,7 @@ def draw(source: Path, out: Path) -> None:
     rows = sorted(json.loads(source.read_text("utf-8")), key=lambda row: row["devices"])
     sizes = [row["devices"] for row in rows]
     with figure(out, (8.4, 6.2), nrows=2, ncols=2) as (_, axes):
-        memory, share, commit, back = axes
+        memory, share, commit, reports = axes
         title(memory, "Engine memory, kB a board", "grown since its start, peak; wanted: at most 4")
         memory.plot(sizes, [row["kb_per_device"] for row in rows], "o-", color=BLUE)
         memory.axhline(4, color=ORANGE, linewidth=1)
@@ -77,13 +77,14 @@ def draw(source: Path, out: Path) -> None:
         commit.plot(sizes, [row["commit_p99_ms"] for row in rows], "o-", color=PURPLE, label="p99")
         commit.axhline(1000, color=ORANGE, linewidth=1)
         commit.legend()
-        title(back, "Reports a second, committed", "whole run: 0.2 alerts a second a board, and two roll-outs")
-        back.plot(sizes, [row["reports_per_s"] for row in rows], "o-", color=BLUE)
-        for one in (memory, share, commit, back):
+        title(reports, "Reports a second, committed", "whole run: 0.2 alerts a second a board, and two roll-outs")
+        reports.plot(sizes, [row["reports_per_s"] for row in rows], "o-", color=BLUE)
+        for one in (memory, share, commit, reports):
             one.set_xscale("log")
             one.set_xlabel("boards")
+        for one in (memory, share):
             one.set_ylim(bottom=0)
-        for one in (commit, back):
+        for one in (commit, reports):
             one.set_yscale("log")
 
 

@@ -72,15 +72,22 @@ def test_a_report_of_an_update_is_read_with_its_place() -> None:
     assert unread.problem == "an update event that cannot be read"
 
 
-def test_what_the_broker_kept_or_has_no_time_tells_nothing_of_now() -> None:
+def a_state() -> bytes:
     state = messages.DeviceState(online=True, reason="x", bundle="breast-0.1.0", bundle_sha256="1" * 64)
-    body = messages.encode("state", state, source="/sono/demo/b", event_id="x", at=AT)
-    timeless = [body.replace(messages.rfc3339(AT).encode(), words) for words in (b"noon", b"2026-11-24T10:00:00")]
-    kept = Message("sono/v1/demo/b/state", body, retained=True, mid=1)
-    for one in (kept, *(message("sono/v1/demo/b/state", body) for body in timeless)):
-        read = read_message(one)
-        assert isinstance(read, Report)
-        assert read.said_at is None
+    return messages.encode("state", state, source="/sono/demo/b", event_id="x", at=AT)
+
+
+def test_what_the_broker_kept_tells_nothing_of_now() -> None:
+    read = read_message(Message("sono/v1/demo/b/state", a_state(), retained=True, mid=1))
+    assert isinstance(read, Report)
+    assert read.said_at is None
+
+
+@pytest.mark.parametrize("time", [b"noon", b"2026-11-24T10:00:00", b""])
+def test_a_state_without_a_time_is_left_out(time: bytes) -> None:
+    timeless = a_state().replace(messages.rfc3339(AT).encode(), time)
+    with pytest.raises(Rejected, match="a state event without a time"):
+        read_message(message("sono/v1/demo/b/state", timeless))
 
 
 def test_an_alert_of_a_newer_kind_is_kept_with_its_problem() -> None:

@@ -64,7 +64,7 @@ def store(tmp_path: Path) -> Iterator[Store]:
 
 def say_health(store: Store, device: str, body: str) -> None:
     said = {"online": True, "bundle": "x-1", "bundle_sha256": "9" * 64, "profile": "bundle"}
-    store.commit([], [Report("demo", device, "health", body, said)], START)
+    store.commit([], [Report("demo", device, "health", body, said, START)], START)
 
 
 def health(depth: int) -> str:
@@ -84,7 +84,7 @@ def test_devices_are_counted_by_what_they_are(store: Store) -> None:
     for name, (online, stopped) in gone.items():
         store.commit([], [Report("demo", name, "state", "{}", {"online": online, "stopped": stopped})], START)
     later = START + timedelta(minutes=16)
-    fresh = Report("demo", "d3", "health", health(0), {"online": True})
+    fresh = Report("demo", "d3", "health", health(0), {"online": True}, later)
     store.commit([], [fresh], later)
     found = gauges_of(store.database, later)
     states = {state: found["devices", state] for state in gauges.STATES}
@@ -137,7 +137,7 @@ def test_versions_are_the_registered_ones_and_few(store: Store, monkeypatch: pyt
     fleet.alive({"d0": NEW})
     for number in range(50):  # a device may say what it likes
         said = {"online": True, "bundle": f"evil-{number}", "bundle_sha256": f"{number:064}"}
-        store.commit([], [Report("demo", f"liar{number}", "state", "{}", said)], START)
+        store.commit([], [Report("demo", f"liar{number}", "state", "{}", said, START)], START)
     found = gauges_of(store.database)
     versions = {key[1]: value for key, value in found.items() if key[0] == "devices_by_bundle"}
     # the sha256 of one liar is that of a registered release: it runs that, as far as anybody can tell

@@ -146,7 +146,7 @@ def _reports(board: Board, at: datetime) -> Iterator[Report]:
     said: dict[str, Any] = {"bundle": board.bundle, "bundle_sha256": board.sha256, "profile": "bundle"}
     state = messages.DeviceState(board.online, board.reason, agent=board.agent, slot="current", **said)
     values = {"online": True, "stopped": False, **said}
-    yield Report(board.site, board.name, "state", _event(board, "state", state, at), values)
+    yield Report(board.site, board.name, "state", _event(board, "state", state, at), values, at)
     vitals = messages.Vitals(
         capture="scanning",
         fps_in=30.0,
@@ -164,14 +164,14 @@ def _reports(board: Board, at: datetime) -> Iterator[Report]:
     health = messages.Health(
         board.outbox, vitals, 0.4, 512.0, board.temperature, False, board.disk_mb, 0.02, board.days
     )
-    yield Report(board.site, board.name, "health", _event(board, "health", health, at), values)
+    yield Report(board.site, board.name, "health", _event(board, "health", health, at), values, at)
 
 
 def _gone(board: Board, at: datetime) -> Report:
     """The will, or a goodbye: it comes after all else."""
     gone = messages.DeviceState(online=False, reason=board.reason)
     values = {"online": False, "stopped": board.reason == "stopped"}
-    return Report(board.site, board.name, "state", _event(board, "state", gone, at), values)
+    return Report(board.site, board.name, "state", _event(board, "state", gone, at), values, at)
 
 
 def _alert(board: Board, number: int, at: datetime) -> Delivered:

@@ -50,7 +50,7 @@ class Fleet:
             said = {"online": True, "bundle": f"{release.name}-{release.version}", "bundle_sha256": release.sha256}
             event = {"source": f"/sono/{self.site}/{name}", "event_id": f"{name}/health", "at": self.now}
             body = messages.encode("health", messages.Health(0, None), **event).decode()  # type: ignore[arg-type]
-            reports.append(Report(self.site, name, "health", body, {**said, "profile": "bundle"}))
+            reports.append(Report(self.site, name, "health", body, {**said, "profile": "bundle"}, self.now))
         self.store.commit([], reports, self.now)
 
     def passes(self, seconds: float) -> None:

@@ -42,7 +42,7 @@ def _look(path: Path, count: int) -> float:
     with Store(f"sqlite:///{path}") as store:
         fleet = Fleet(store, 1)
         runs = {"online": True, "bundle": "breast-0.3.0", "bundle_sha256": OLD.sha256, "profile": "bundle"}
-        reports = [Report(f"s{n % 500}", f"d{n}", "health", "{}", runs) for n in range(count)]
+        reports = [Report(f"s{n % 500}", f"d{n}", "health", "{}", runs, NOW) for n in range(count)]
         store.commit([], reports, NOW)
         records, plan = Records(fleet.database), plan_of(1, 10, 50, 100)
         began = time.process_time()

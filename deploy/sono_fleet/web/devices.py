@@ -152,7 +152,7 @@ class _Source:
         soon = rfc3339(self._at + timedelta(days=CERTIFICATE_DAYS))
         said: dict[Trouble, sa.ColumnElement[bool]] = {
             "offline": sa.not_(online),
-            "stale": sa.and_(online, devices.c.seen_at < _stale_before(self._at)),
+            "stale": sa.and_(online, sa.func.coalesce(devices.c.seen_at, "") < _stale_before(self._at)),
             "drifting": sa.or_(self.own == "drifting", self.whole == "drifting"),
             "undelivered": self.waiting > 0,
             "certificate": sa.or_(self.days < CERTIFICATE_DAYS, self.ends_at < soon),
@@ -199,7 +199,7 @@ def _troubles(row: dict[str, Any], at: datetime) -> tuple[Trouble, ...]:
     online = bool(row["online"])
     holds: dict[Trouble, bool] = {
         "offline": not online,
-        "stale": online and row["seen_at"] is not None and row["seen_at"] < _stale_before(at),
+        "stale": online and (row["seen_at"] or "") < _stale_before(at),
         "drifting": row["drift"] == "drifting",
         "undelivered": (row["waiting"] or 0) > 0,
         "certificate": row["days"] is not None and row["days"] < CERTIFICATE_DAYS,

@@ -100,7 +100,10 @@ def test_a_device_without_a_way_back_gets_no_order(records: Records, fleet: Flee
 def test_stop_all_withdraws_everything_at_once_and_holds(records: Records, fleet: Fleet) -> None:
     fleet.store.commit(
         [],
-        [Report("ward", f"w{n}", "health", "{}", {"online": True, "bundle_sha256": OLD.sha256}) for n in range(4)],
+        [
+            Report("ward", f"w{n}", "health", "{}", {"online": True, "bundle_sha256": OLD.sha256}, fleet.now)
+            for n in range(4)
+        ],
         fleet.now,
     )
     for name, site in (("r1", "demo"), ("r2", "ward")):

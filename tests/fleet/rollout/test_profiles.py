@@ -63,7 +63,7 @@ def orders(fleet: Fleet) -> dict[str, Desired]:
 def under(fleet: Fleet, said: str) -> None:
     """Every device says which profile is in force."""
     values = {"online": True, "bundle": "breast-0.3.0", "bundle_sha256": OLD.sha256, "profile": said}
-    reports = [Report(fleet.site, name, "health", "{}", values) for name in fleet.names]
+    reports = [Report(fleet.site, name, "health", "{}", values, fleet.now) for name in fleet.names]
     fleet.store.commit([], reports, fleet.now)
 
 
