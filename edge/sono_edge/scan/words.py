@@ -64,7 +64,7 @@ SENTENCES = {
     "seen": Both("seen", "gesehen"),
     "seen_because": Both("seen: {reason}", "gesehen: {reason}"),
     "unseen": Both("not seen", "nicht gesehen"),
-    "frames": Both("Captured frames, what to look at first first", "Aufnahmen, zuerst was zuerst anzusehen ist"),
+    "frames": Both("Captured frames, what to look at first first", "Aufnahmen: zuerst, was zuerst anzusehen ist"),
     "no_frames": Both("None was captured.", "Es wurde nichts aufgenommen."),
     "more_frames": Both("In the folder beside this: {count} more.", "Im Ordner daneben: {count} weitere."),
     "unreadable": Both("{frame}: the picture cannot be read", "{frame}: das Bild ist nicht lesbar"),
