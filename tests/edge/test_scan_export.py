@@ -14,7 +14,9 @@ from sono_edge.commands.scans import app
 from sono_edge.scan.export import copy_file, export, scans_of
 from sono_edge.scan.records import CaptureRecord, ScanRecord
 from sono_edge.scan.store import Store
+from sono_models.command import main
 from sono_models.errors import BadConfig, DiskFull, Stopped
+from tests.support.pdf import words_of
 
 ID = "20260301T093000Z-000000"
 WHOLE = ["m001.mp4", "m001.png", "scan.json"]
@@ -110,6 +112,29 @@ def test_failure_is_told_in_json_too(scans: Path, drive: Path) -> None:
     failed = CliRunner().invoke(app, ["export", ID, "--to", str(drive), "--mounted", "--json", *state])
     assert json.loads(failed.stdout) == {"failed": "no drive is plugged in"}
     assert isinstance(failed.exception, BadConfig)
+    assert list(drive.iterdir()) == []
+
+
+@pytest.mark.parametrize(("options", "says"), [([], "Exam token WL-17"), (["--lang", "de"], "Auftragskennung WL-17")])
+def test_the_pdf_speaks_the_language_that_is_asked_for_and_nothing_else_does(
+    scans: Path, drive: Path, options: list[str], says: str
+) -> None:
+    state = ["--state", str(scans.parent)]
+    done = CliRunner().invoke(app, ["export", ID, "--to", str(drive), *options, *state])
+    assert done.exit_code == 0
+    assert says in words_of((drive / ID / "card.pdf").read_bytes())
+    assert (drive / ID / "scan.json").read_bytes() == (scans / ID / "scan.json").read_bytes()
+
+
+def test_a_language_that_the_pdf_does_not_speak_is_refused(scans: Path, drive: Path) -> None:
+    state = ["--state", str(scans.parent)]
+    command = ["scans", "export", ID, "--to", str(drive), "--lang", "fr", *state]
+    with pytest.raises(SystemExit) as ended:
+        main(command)
+    assert ended.value.code == 1
+    failed = CliRunner().invoke(app, [*command[1:], "--json"])
+    assert json.loads(failed.stdout) == {"failed": "the PDF does not speak it"}
+    assert str(failed.exception) == "--lang fr: the PDF does not speak it. Choose one of en, de"
     assert list(drive.iterdir()) == []
 
 

@@ -33,6 +33,7 @@ from sono_models.errors import BadConfig
 from sono_models.inputs import Box, Placement
 from sono_models.uncertainty import REASONS
 from tests.support.scenes import PATIENCE_S, Stream, scene
+from tests.support.strings import FORBIDDEN, strings
 
 TOKEN = "a-token-of-some-length"
 OURS = {"X-Sono-View": "1"}
@@ -422,19 +423,6 @@ def test_hosts(header: str, local: bool) -> None:
 
 
 # The page
-
-FORBIDDEN = (
-    r"cancer|malign|benign|tumou?r|bi-?rads|suspicious|diagnos|"
-    r"krebs|karzinom|carcinom|bösartig|gutartig|verdächtig|befund"
-)
-
-
-def strings() -> dict[str, str]:
-    """What stands between `const xx = {` and its `};` in the page's file of words, by language."""
-    text = read_page()["strings.js"].body.decode()
-    return {
-        found[1]: found[2] for found in re.finditer(r"^const (\w\w) = \{\n(.*?)^\};", text, re.MULTILINE | re.DOTALL)
-    }
 
 
 def test_every_language_has_every_word() -> None:

@@ -20,11 +20,13 @@ from selenium.webdriver.support import wait as waits
 from sono_edge.outbox import Outbox
 from sono_edge.scan.export import scans_of
 from sono_edge.scan.records import ScanRecord
+from sono_models import DISCLAIMER
 from tests.support.accessibility import grave_findings
 from tests.support.agents import Device, device
 from tests.support.browser import BROWSER, DRIVER, SCREEN
 from tests.support.mounts import CAN_MOUNT, drive, pull
 from tests.support.page import CONTRASTS, OVERFLOWS, emulate, key, pixels, screenshot, severe, tap, text_of, touch
+from tests.support.pdf import words_of
 from tests.support.waiting import until
 
 pytestmark = [
@@ -263,6 +265,22 @@ def test_to_the_drive_whole_and_told(browser: Any, home: Device, finished: ScanR
     press(browser, f"save-{finished.id}")
     until((folder / "card.pdf").is_file, seconds=PATIENCE_S)
     assert {path.name for path in folder.iterdir()} == own | {"card.pdf"}, "and again, after what was entered since"
+    assert DISCLAIMER in words_of((folder / "card.pdf").read_bytes())
+
+
+def test_the_pdf_speaks_the_pages_language(browser: Any, home: Device, finished: ScanRecord) -> None:
+    open_card(browser, home, finished, "de")
+    card = Path(home.drive) / finished.id / "card.pdf"
+    card.unlink(missing_ok=True)
+    wait(browser, "return document.querySelector('.save')?.disabled === false")
+    press(browser, f"save-{finished.id}")
+    until(card.is_file, seconds=PATIENCE_S)
+    wait_outcome(browser, "Auf dem Laufwerk gesichert")
+    words = words_of(card.read_bytes())
+    for said in ("Forschungsprototyp, kein Medizinprodukt.", "Nutzbar: von der KI beurteilt", "Wert des Scans"):
+        assert said in words
+    own = home.state / "scans" / finished.id / "scan.json"
+    assert (card.parent / own.name).read_bytes() == own.read_bytes(), "the JSON speaks English"
 
 
 def wait_outcome(browser: Any, words: str) -> None:

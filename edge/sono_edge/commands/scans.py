@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 if TYPE_CHECKING:
-    from sono_edge.scan.records import ScanRecord
+    from sono_edge.scan.export import Also
+    from sono_edge.scan.words import Language
 
 app = typer.Typer(add_completion=False, no_args_is_help=True, help="Recorded scans: list them, export one to a drive.")
 Config = Annotated[Path | None, typer.Option("--config", help="agent.toml; default: the defaults.")]
@@ -49,6 +50,7 @@ def export(
     config: Config = None,
     state: State = None,
     *,
+    lang: Annotated[str, typer.Option("--lang", help="The PDF's language: en or de.")] = "en",
     again: Annotated[bool, typer.Option("--again", help="Replace what was exported there before.")] = False,
     mounted: Annotated[bool, typer.Option("--mounted", help="Refuse a folder that is on no drive of its own.")] = False,
     as_json: Annotated[bool, typer.Option("--json", help="One line of JSON, also on failure.")] = False,
@@ -59,8 +61,8 @@ def export(
     from sono_models.errors import BadConfig, SonoError
 
     scans = _folder(config, state)
-    write, missing = _report()
     try:
+        write, missing = _report(_language(lang))
         if mounted and not is_on_a_drive(to, scans):
             raise BadConfig(str(to), "no drive is plugged in", "Plug it in, then export again")
         where = exported(scans, scan, to, also=write, again=again)
@@ -74,7 +76,17 @@ def export(
         print(where if not missing else f"{where}\n{missing}: pip install 'sonoedge[report]'")
 
 
-def _report() -> tuple[Callable[[ScanRecord, Path], None] | None, str]:
+def _language(name: str) -> Language:
+    from sono_edge.scan.words import LANGUAGES, language_named
+    from sono_models.errors import BadConfig
+
+    language = language_named(name)
+    if language is None:
+        raise BadConfig(f"--lang {name}", "the PDF does not speak it", f"Choose one of {', '.join(LANGUAGES)}")
+    return language
+
+
+def _report(language: Language) -> tuple[Also | None, str]:
     """What writes the PDF, and what is missing where nothing does."""
     import importlib.util
 
@@ -82,7 +94,7 @@ def _report() -> tuple[Callable[[ScanRecord, Path], None] | None, str]:
         return None, "without the PDF, which this device has no program for"
     from sono_edge.scan.report import write_report
 
-    return write_report, ""
+    return partial(write_report, language=language), ""
 
 
 def _folder(config: Path | None, state: str | None) -> Path:

@@ -18,6 +18,7 @@ from typing import Literal, Self
 
 import msgspec
 
+from sono_edge.scan.words import Language
 from sono_models.errors import Stopped
 
 log = logging.getLogger(__name__)
@@ -60,7 +61,7 @@ class Exporter:
         """`state`: the device's own folder; `folder`: where on the drive, empty where none is set up."""
         self._state, self._folder, self._mounts = state, folder, mounts
         self._result = _Result()
-        self._orders: queue.SimpleQueue[str | None] = queue.SimpleQueue()
+        self._orders: queue.SimpleQueue[tuple[str, Language] | None] = queue.SimpleQueue()
         self._stop = threading.Event()
         self._thread = threading.Thread(target=self._run, name="scan-exporter")
 
@@ -69,12 +70,12 @@ class Exporter:
         why_not, now = self._why_not(), self._result
         return DriveState(not why_not and now.outcome != "running", why_not, now.outcome, now.scan, now.reason)
 
-    def export(self, scan: str) -> bool:
-        """Begin; False where none may begin now."""
+    def export(self, scan: str, language: Language) -> bool:
+        """Begin, with the PDF in `language`; False where none may begin now."""
         if not self.drive.ready:
             return False
         self._result = _Result("running", scan)
-        self._orders.put(scan)
+        self._orders.put((scan, language))
         return True
 
     def __enter__(self) -> Self:
@@ -94,14 +95,15 @@ class Exporter:
         return "" if is_on_a_drive(Path(self._folder), self._state, self._mounts) else NOT_MOUNTED
 
     def _run(self) -> None:
-        while (scan := self._orders.get()) is not None:
-            result = self._copied(scan)
+        while (order := self._orders.get()) is not None:
+            scan, language = order
+            result = self._copied(scan, language)
             log.info("scans: export of %s: %s%s", scan, result.outcome, f" ({result.reason})" if result.reason else "")
             self._result = result
 
-    def _copied(self, scan: str) -> _Result:
+    def _copied(self, scan: str, language: Language) -> _Result:
         command = [sys.executable, "-m", "sono_models.command", "scans", "export", scan, "--to", self._folder]
-        command += ["--state", str(self._state), "--again", "--mounted", "--json"]
+        command += ["--state", str(self._state), "--lang", language, "--again", "--mounted", "--json"]
         try:
             child = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True)  # noqa: S603
         except OSError as error:

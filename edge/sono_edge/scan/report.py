@@ -1,11 +1,12 @@
 """The card at the end of a scan as a PDF, from what the scan's folder has: no picture is in it that was not cleaned.
 
-Needs the extra `report` (docs/adr/0012-the-pdf.md). The words are English whatever the page speaks.
+Needs the extra `report` (docs/adr/0012-the-pdf.md). The words stand in words.py, in the page's languages.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
+from functools import partial
 from pathlib import Path
 from xml.sax.saxutils import escape
 
@@ -18,7 +19,7 @@ from reportlab.pdfgen.canvas import Canvas
 from reportlab.platypus import Flowable, Image, Paragraph, SimpleDocTemplate, Spacer, Table, TableStyle
 
 from sono_edge.scan.records import AlertRecord, CaptureRecord, ScanRecord, Span, Summary
-from sono_models import DISCLAIMER
+from sono_edge.scan.words import Language, Words
 
 REPORT = "card.pdf"
 PICTURES_MOST = 12
@@ -31,6 +32,7 @@ INK, GREY, LINE = HexColor("#14130f"), HexColor("#43403a"), HexColor("#c9c4b6")
 TITLE = ParagraphStyle("title", fontName="Helvetica-Bold", fontSize=17, leading=21, textColor=INK)
 HEAD = ParagraphStyle("head", fontName="Helvetica-Bold", fontSize=11, leading=14, spaceBefore=9, spaceAfter=2)
 BODY = ParagraphStyle("body", fontName="Helvetica", fontSize=9.5, leading=12.5, textColor=INK)
+BOLD = ParagraphStyle("bold", parent=BODY, fontName="Helvetica-Bold")
 SMALL = ParagraphStyle("small", parent=BODY, fontSize=8, leading=10, textColor=GREY)
 RULED = TableStyle(
     [
@@ -42,11 +44,11 @@ RULED = TableStyle(
     ]
 )
 GALLERY = TableStyle([("LEFTPADDING", (0, 0), (-1, -1), 0), ("VALIGN", (0, 0), (-1, -1), "TOP")])
-REASONS = {"looked-again": "looked again", "known-finding": "known finding", "artefact": "artefact", "other": "other"}
 
 
-def write_report(record: ScanRecord, folder: Path) -> None:
+def write_report(record: ScanRecord, folder: Path, language: Language) -> None:
     """`folder`/card.pdf; the captures' pictures lie in `folder`. Raises OSError."""
+    words = Words(language)
     document = SimpleDocTemplate(
         str(folder / REPORT),
         pagesize=A4,
@@ -56,123 +58,129 @@ def write_report(record: ScanRecord, folder: Path) -> None:
         bottomMargin=MARGIN,
         title=f"Scan {record.id}",
         author="SonoEdge",
-        subject=DISCLAIMER,
+        subject=words.say("disclaimer"),
+        lang=language,
         invariant=1,
     )
-    document.build(list(_story(record, folder)), onFirstPage=_foot, onLaterPages=_foot)
+    foot = partial(_foot, words)
+    document.build(list(_story(words, record, folder)), onFirstPage=foot, onLaterPages=foot)
 
 
-def _foot(canvas: Canvas, document: SimpleDocTemplate) -> None:
+def _foot(words: Words, canvas: Canvas, document: SimpleDocTemplate) -> None:
     canvas.setFont("Helvetica", 8)
     canvas.setFillColor(GREY)
-    canvas.drawString(MARGIN, 10 * mm, DISCLAIMER)
+    canvas.drawString(MARGIN, 10 * mm, words.say("disclaimer"))
     canvas.drawRightString(A4[0] - MARGIN, 10 * mm, str(document.page))
 
 
-def _story(record: ScanRecord, folder: Path) -> Iterable[Flowable]:
-    yield Paragraph("End of scan", TITLE)
-    yield Paragraph(f"<b>{escape(DISCLAIMER)}</b>", BODY)
-    exam = f"Exam token {escape(record.token)}" if record.token else "No exam token"
-    yield Paragraph(f"{exam}. Scan {escape(record.id)}, begun {escape(record.started_at)}.", BODY)
+def _story(words: Words, record: ScanRecord, folder: Path) -> Iterable[Flowable]:
+    yield _text(words.say("title"), TITLE)
+    yield _text(words.say("disclaimer"), BOLD)
+    exam = "with_token" if record.token else "without_token"
+    yield _text(words.say(exam, token=record.token, scan=record.id, at=record.started_at))
     summary = record.summary
     if summary is None:
-        yield Paragraph("The scan did not end in the ordinary way: there is no card, only what was captured.", BODY)
+        yield _text(words.say("not_ended"))
         ranked = tuple(one.id for one in record.captures)
     else:
-        yield from _figures(summary)
+        yield from _figures(words, summary)
         ranked = summary.ranked
-    yield from _alerts(record.alerts)
-    yield from _gallery(record, ranked, folder)
+    yield from _alerts(words, record.alerts)
+    yield from _gallery(words, record, ranked, folder)
     if summary is not None:
-        words = f"Judged by {summary.bundle}; its model card is on the device. Frames judged {summary.frames_judged}"
+        counts = {"judged": summary.frames_judged, "dropped": summary.frames_dropped}
         yield Spacer(0, 6)
-        yield Paragraph(f"{escape(words)}, left out because the disk was behind {summary.frames_dropped}.", SMALL)
+        yield _text(words.say("judged", bundle=summary.bundle, **counts), SMALL)
 
 
-def _figures(summary: Summary) -> Iterable[Flowable]:
-    yield Paragraph("Time", HEAD)
-    usable = f"{_clock(summary.usable_s)}, {round(100 * summary.usable_share)} %"
-    rows = [("Scanned", _clock(summary.scanned_s)), ("Usable: the AI judged", usable)]
-    yield _table([*rows, *_spans(summary.paused)])
-    yield Paragraph("What the AI could not judge", HEAD)
-    unsure = _spans(summary.cant_say)
-    yield _table(unsure) if unsure else Paragraph("Within the usable time: nothing. Outside of it: everything.", BODY)
-    yield Paragraph("Score", HEAD)
-    yield Paragraph(escape(_score(summary)), BODY)
-    yield Paragraph("Reader", HEAD)
-    yield Paragraph(escape(_reader(summary)), BODY)
+def _figures(words: Words, summary: Summary) -> Iterable[Flowable]:
+    yield _text(words.say("time"), HEAD)
+    usable = f"{_clock(summary.usable_s)}, {words.percent(summary.usable_share)}"
+    rows = [(words.say("scanned"), _clock(summary.scanned_s)), (words.say("usable"), usable)]
+    yield _table([*rows, *((words.of(span.cause, span.words), _lasted(span)) for span in summary.paused)])
+    yield _text(words.say("unsure"), HEAD)
+    unsure = [(words.of(span.words), _lasted(span)) for span in summary.cant_say]
+    yield _table(unsure) if unsure else _text(words.say("nothing_unsure"))
+    yield _text(words.say("score"), HEAD)
+    yield _text(_score(words, summary))
+    yield _text(words.say("reader"), HEAD)
+    yield _text(_reader(words, summary))
 
 
-def _spans(spans: Iterable[Span]) -> list[tuple[str, str]]:
-    return [(span.words, "< 1 s" if span.seconds < 1 else _clock(span.seconds)) for span in spans]
-
-
-def _score(summary: Summary) -> str:
+def _score(words: Words, summary: Summary) -> str:
     score = summary.score
     if score is None:
-        return "None: no frame was judged."
-    between = "" if score.lo is None or score.hi is None else f", between {_percent(score.lo)} and {_percent(score.hi)}"
-    return f"{_percent(score.value)}{between}: {score.words}. Not a probability of disease."
+        return words.say("no_score")
+    share = words.percent(score.value)
+    if score.lo is not None and score.hi is not None:
+        share = words.say("within", share=share, low=words.percent(score.lo), high=words.percent(score.hi))
+    return words.say("scored", share=share, kind=words.of(score.kind, score.words))
 
 
-def _reader(summary: Summary) -> str:
+def _reader(words: Words, summary: Summary) -> str:
     if summary.impression is None:
-        return "No impression was entered."
-    own = f"The reader's own impression: BI-RADS {summary.impression}."
+        return words.say("no_impression")
+    own = words.say("impression", impression=summary.impression)
     both = summary.combined
     if both is None:
         return own
-    return f"{own} Reader and system together: {_percent(both.value)} ({both.words})."
+    shares = {"both": words.percent(both.value), "system": words.percent(both.system)}
+    together = words.say("combined", reader=words.percent(both.reader, 1), how=words.of(both.words), **shares)
+    return f"{own} {together}"
 
 
-def _alerts(alerts: tuple[AlertRecord, ...]) -> Iterable[Flowable]:
-    yield Paragraph("To look at again", HEAD)
+def _alerts(words: Words, alerts: tuple[AlertRecord, ...]) -> Iterable[Flowable]:
+    yield _text(words.say("alerts"), HEAD)
     if not alerts:
-        yield Paragraph("None.", BODY)
+        yield _text(words.say("no_alerts"))
         return
-    yield _table([(_clock(one.raised_s), _percent(one.score), _seen(one)) for one in alerts])
+    yield _table([(_clock(one.raised_s), words.percent(one.score), _seen(words, one)) for one in alerts])
 
 
-def _seen(alert: AlertRecord) -> str:
+def _seen(words: Words, alert: AlertRecord) -> str:
     if not alert.seen:
-        return "not seen"
-    return f"seen: {REASONS[alert.reason]}" if alert.reason in REASONS else "seen"
+        return words.say("unseen")
+    return words.say("seen_because", reason=words.of(alert.reason)) if alert.reason else words.say("seen")
 
 
-def _gallery(record: ScanRecord, ranked: tuple[str, ...], folder: Path) -> Iterable[Flowable]:
+def _gallery(words: Words, record: ScanRecord, ranked: tuple[str, ...], folder: Path) -> Iterable[Flowable]:
     known = {one.id: one for one in record.captures}
     shown = [known[name] for name in ranked if name in known and (folder / f"{name}.png").is_file()]
-    yield Paragraph("Captured frames, what to look at first first", HEAD)
+    yield _text(words.say("frames"), HEAD)
     if not shown:
-        yield Paragraph("None.", BODY)
+        yield _text(words.say("no_frames"))
         return
-    cells: list[list[Flowable] | str] = [_picture(one, folder) for one in shown[:PICTURES_MOST]]
+    cells: list[list[Flowable] | str] = [_picture(words, one, folder) for one in shown[:PICTURES_MOST]]
     cells += [""] * (-len(cells) % ACROSS)
     rows = [cells[start : start + ACROSS] for start in range(0, len(cells), ACROSS)]
     yield Table(rows, colWidths=[WIDE / ACROSS] * ACROSS, style=GALLERY)
     if len(shown) > PICTURES_MOST:
-        yield Paragraph(f"{len(shown) - PICTURES_MOST} more are in the folder.", SMALL)
+        yield _text(words.say("more_frames", count=len(shown) - PICTURES_MOST), SMALL)
 
 
-def _picture(capture: CaptureRecord, folder: Path) -> list[Flowable]:
+def _picture(words: Words, capture: CaptureRecord, folder: Path) -> list[Flowable]:
     path, below = str(folder / f"{capture.id}.png"), f"{capture.id}, {_clock(capture.captured_s)}"
     wide = WIDE / ACROSS - 3 * mm
     try:
         across, down = ImageReader(path).getSize()
     except OSError:
-        return [Paragraph(f"{below}: the picture cannot be read", SMALL)]
-    return [Image(path, wide, wide * down / across), Paragraph(below, SMALL)]
+        return [_text(words.say("unreadable", frame=below), SMALL)]
+    return [Image(path, wide, wide * down / across), _text(below, SMALL)]
 
 
 def _table(rows: Sequence[tuple[str, ...]]) -> Table:
-    cells = [[Paragraph(escape(cell), BODY) for cell in row] for row in rows]
+    cells = [[_text(cell) for cell in row] for row in rows]
     rest = (WIDE - 75 * mm) / (len(rows[0]) - 1)
     return Table(cells, colWidths=[75 * mm, *[rest] * (len(rows[0]) - 1)], style=RULED, hAlign="LEFT")
 
 
+def _text(words: str, style: ParagraphStyle = BODY) -> Paragraph:
+    return Paragraph(escape(words), style)
+
+
+def _lasted(span: Span) -> str:
+    return "< 1 s" if span.seconds < 1 else _clock(span.seconds)
+
+
 def _clock(seconds: float) -> str:
     return f"{int(seconds) // 60}:{int(seconds) % 60:02}"
-
-
-def _percent(share: float) -> str:
-    return f"{100 * share:.0f} %"

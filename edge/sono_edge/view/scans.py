@@ -14,7 +14,7 @@
 | `GET /scan/records/{id}` | any scan, as `/scan/ended`; 404 |
 | `GET /scan/records/{id}/{capture}.png` | a picture of any scan; also `{capture}-saliency.png`; 404 |
 | `GET /scan/export` | the drive: `ready, why_not, outcome ("none", "running", "done", "failed"), scan, reason` |
-| `POST /scan/export` `{"scan": "…"}` | 202; the scan goes to the drive; 404 for none, 409 with the reason in words where it cannot go now |
+| `POST /scan/export` `{"scan": "…", "lang": "de"}` | 202; the scan goes to the drive, its PDF in that language: `lang` may be left out, and one that is not spoken here is English; 404 for none, 409 with the reason in words where it cannot go now |
 
 A capture: `id, kind ("automatic", "manual", "alert"), captured_s (since the scan began), state, attention,
 quality, worth, box {x0, y0, x1, y1} or null, alert, saliency (bool), clip (bool)`. An alert: `alert, raised_s,
@@ -37,6 +37,7 @@ from starlette.routing import Route
 from sono_edge.scan.exporter import DriveState
 from sono_edge.scan.records import ScanRecord
 from sono_edge.scan.shown import Shown
+from sono_edge.scan.words import Language, language_named
 from sono_edge.view.body import read_body
 
 FETCH_S = 5.0
@@ -59,13 +60,14 @@ class Drive(Protocol):
 
     @property
     def drive(self) -> DriveState: ...
-    def export(self, scan: str) -> bool: ...
+    def export(self, scan: str, language: Language) -> bool: ...
 
 
 class Wanted(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """`POST /scan/export`."""
+    """`POST /scan/export`. `lang` is the page's language, which the PDF is to speak."""
 
     scan: str
+    lang: str = "en"
 
 
 def drive_routes(shelf: Shelf, drive: Drive) -> list[Route]:
@@ -83,7 +85,7 @@ def drive_routes(shelf: Shelf, drive: Drive) -> list[Route]:
             return _nothing("such scan")
         if record.id == shelf.shown.now.id:
             return PlainTextResponse("It still runs: end it first.\n", 409)
-        if not drive.export(record.id):
+        if not drive.export(record.id, language_named(wanted.lang) or "en"):
             return PlainTextResponse(f"{drive.drive.why_not or 'Another scan is on its way to the drive'}.\n", 409)
         return Response(status_code=202)
 

@@ -2,7 +2,7 @@
 
 import { button, make } from "./dom.js";
 import { press } from "./link.js";
-import { reasonIn, words } from "./strings.js";
+import { language, reasonIn, words } from "./strings.js";
 
 const UNWRITABLE = /^the drive cannot be written \(.*\); nothing was exported$/;
 
@@ -24,7 +24,7 @@ export function outcomeOf(drive, scan) {
 const whyNot = (reason) => (UNWRITABLE.test(reason) ? words.drivePulled : reasonIn(reason));
 
 export function saveButton(drive, scan, { running = false } = {}) {
-  const save = () => void press("/scan/export", { scan });
+  const save = () => void press("/scan/export", { scan, lang: language });
   return button(`save-${scan}`, words.save, save, { disabled: !drive.ready || running, class: "save" });
 }
 
