@@ -38,6 +38,6 @@ within 60 bash -c "[ \"\$(systemctl show --value -p MainPID sono-agent)\" -gt 0 
 within 60 systemctl is-active --quiet sono-agent
 systemctl restart sono-agent sono-uplink
 within 60 systemctl is-active --quiet sono-agent
-failed=$(systemctl --failed --no-legend --plain 'sono-*')
+failed=$(systemctl list-units --failed --no-legend --plain 'sono-*')
 [ -z "$failed" ] || { echo "error: $failed"; journalctl --no-pager -n 60 -u 'sono-*'; exit 1; }
 echo "== all of it"
