@@ -7,7 +7,7 @@ MODEL := models/bundles/breast
 DATA ?= ../shared/data
 RUNS ?= runs
 
-.PHONY: demo test test-train test-peers check bench latency nightly fleet-cost arm board images train bundle bundle-lung protocols evidence schemas clean
+.PHONY: demo test test-train test-peers check bench latency nightly fleet-cost arm fresh images train bundle bundle-lung protocols evidence schemas clean
 
 demo: .venv/installed
 	$(BIN)/sono demo
@@ -55,10 +55,10 @@ fleet-cost: .venv/installed .venv-train/installed
 arm: .venv/installed .arm/installed
 	$(BIN)/python deploy/arm/compare.py
 
-# the runbook's first pages on a fresh Debian 12 that boots in a container; Debian's mmdebstrap and systemd-container must
-# be installed, and it is root who may
-board:
-	deploy/board/try.sh .board
+# the runbook's first pages on fresh Debian 12 systems that boot in a container; Debian's mmdebstrap and
+# systemd-container must be installed, and it is root who may
+fresh:
+	deploy/fresh/try.sh .fresh
 
 # both container images, built and run without a registry of images; Debian's buildah, crun and mmdebstrap must be
 # installed (.ci/run does that)

@@ -35,7 +35,10 @@ pytestmark = pytest.mark.peer
 RUNBOOK = (ROOT / "deploy" / "README.md").read_text("utf-8")
 BOARDS = ("board-1", "board-2", "board-3", "board-4")
 SITE = "clinic-a"
-INSTALL = "pip install -c constraints.txt './sonoedge-0.1.0-py3-none-any.whl[fleet]'"
+INSTALL = """\
+python3 -m venv .venv && . .venv/bin/activate
+pip install -c constraints.txt './sonoedge-0.1.0-py3-none-any.whl[fleet]'
+"""
 OLD, NEW = "0.3.2", "0.3.3"
 
 
@@ -104,7 +107,7 @@ def broker(tmp_path: Path) -> Iterator[Mosquitto]:
 @pytest.fixture
 def reader(tmp_path: Path, broker: Mosquitto) -> Iterator[Reader]:
     changes = {
-        INSTALL: ":",
+        INSTALL: ":\n",
         "127.0.0.1:1883": f"127.0.0.1:{broker.port}",
         "127.0.0.1:9108": f"127.0.0.1:{free_port()}",
         "127.0.0.1:9109": f"127.0.0.1:{free_port()}",

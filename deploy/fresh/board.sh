@@ -1,13 +1,12 @@
 #!/usr/bin/env bash
 # On the board, as root: the runbook's two blocks, and whether what they started does its work.
 set -euo pipefail
-export HOME=/root LANG=C.UTF-8
 echo "== A board, from nothing"
-bash -euo pipefail /root/first.sh
+bash -euo pipefail /root/blocks/first.sh
 sed -i -e 's|^site = .*|site = "clinic"|' -e 's|^id = .*|id = "board-7"|' \
     -e 's|^folder = "state"|folder = "/var/lib/sonoedge/state"|' /etc/sonoedge/agent.toml
 grep -E '^(site|id|folder) = ' /etc/sonoedge/agent.toml
-bash -euo pipefail /root/second.sh
+bash -euo pipefail /root/blocks/second.sh
 
 within() { # SECONDS COMMAND …
     local until=$((SECONDS + $1))
