@@ -46,8 +46,8 @@ LONG_S = 180.0
 """Until a step of an update that should come is given up; a busy machine is slow."""
 RESTART_S = 1.0
 """What a service manager waits before it starts a program again."""
-WARM = 3
-"""Swaps before memory counts: the allocator's own pools fill."""
+WARM = 10
+"""Swaps before memory counts: the allocator's own pools fill, which was seen to end after eight."""
 REFUSED: dict[Fault, str] = {
     "golden": "golden",
     "envelope": "envelope",
