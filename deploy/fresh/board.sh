@@ -1,6 +1,8 @@
 #!/usr/bin/env bash
 # On the board, as root: the runbook's two blocks, and whether what they started does its work.
 set -euo pipefail
+# shellcheck source=within.sh
+. /root/desk/fresh/within.sh
 echo "== A board, from nothing"
 bash -euo pipefail /root/blocks/first.sh
 sed -i -e 's|^site = .*|site = "clinic"|' -e 's|^id = .*|id = "board-7"|' \
@@ -8,18 +10,6 @@ sed -i -e 's|^site = .*|site = "clinic"|' -e 's|^id = .*|id = "board-7"|' \
 grep -E '^(site|id|folder) = ' /etc/sonoedge/agent.toml
 bash -euo pipefail /root/blocks/second.sh
 
-within() { # SECONDS COMMAND …
-    local until=$((SECONDS + $1))
-    shift
-    until "$@" > /dev/null 2>&1; do
-        if [ $SECONDS -gt $until ]; then
-            echo "error: this did not come true: $*"
-            journalctl --no-pager -n 60 -u 'sono-*'
-            exit 1
-        fi
-        sleep 0.5
-    done
-}
 as_board() { setpriv --reuid=sonoedge --regid=sonoedge --init-groups "$@"; }
 
 echo "== it works"

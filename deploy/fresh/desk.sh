@@ -1,21 +1,12 @@
 #!/usr/bin/env bash
 # On the fleet manager's machine: the runbook's blocks in one shell, from the fleet's side to a roll-out that is approved.
 set -euo pipefail
+# shellcheck source=within.sh
+. /root/desk/fresh/within.sh
 types() {
     echo "-- $1"
     # shellcheck disable=SC1090
     . "/root/blocks/$1.sh"
-}
-within() { # SECONDS COMMAND …
-    local until=$((SECONDS + $1))
-    shift
-    until "$@" > /dev/null 2>&1; do
-        if [ $SECONDS -gt $until ]; then
-            echo "error: this did not come true: $*"
-            exit 1
-        fi
-        sleep 0.5
-    done
 }
 answers() { python3 -c "import urllib.request as u; assert b'broker_connected 1.0' in u.urlopen('http://$1/metrics').read()"; }
 

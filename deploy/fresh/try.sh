@@ -17,19 +17,11 @@ clean() { rm -rf "$system" "$source"; }
 trap clean EXIT
 clean
 
-# block HEADING N: the runbook's Nth indented block beneath that heading
-block() {
-    awk -v heading="## $1" -v wanted="$2" '
-        $0 == heading { here = 1; next } /^## / { here = 0 }
-        here && /^    / { if (!inside) { count++; inside = 1 } if (count == wanted) print substr($0, 5); next }
-        here && NF { inside = 0 }' "$root/deploy/README.md"
-}
+# block HEADING N: the runbook's Nth indented block beneath that heading; fails where there is none
+block() { (cd "$root" && python3 -m tests.support.runbook "$1" "$2"); }
 
-# written NAME HEADING N: that block as a script of the system's; a block that is not there is an error
-written() {
-    block "$2" "$3" > "$system/root/blocks/$1.sh"
-    [ -s "$system/root/blocks/$1.sh" ] || { echo "error: deploy/README.md has no block $3 under \"$2\"" >&2; exit 1; }
-}
+# written NAME HEADING N: that block as a script of the system's
+written() { block "$2" "$3" > "$system/root/blocks/$1.sh"; }
 
 # boot SCRIPT: what the script says on the system once it has booted; fails unless it came to its end
 boot() {
@@ -75,7 +67,8 @@ done
 
 echo "== The package"
 git clone --quiet "$root" "$source"
-(cd "$source" && bash -euo pipefail -c "$(block "The package" 1)")
+package=$(block "The package" 1)
+(cd "$source" && bash -euo pipefail -c "$package")
 
 echo "== a board"
 fresh

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import errno
 import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import IO
 
+from sono_models.durable import is_full
 from sono_models.errors import BadConfig, DiskFull
 
 
@@ -23,7 +23,7 @@ def writing(path: Path) -> Iterator[IO[str]]:
             os.fsync(file.fileno())
         beside.replace(path)
     except OSError as error:
-        if error.errno in {errno.ENOSPC, errno.EDQUOT}:
+        if is_full(error):
             raise DiskFull(str(path), "no room left on the disk", "Free some space, then run it again") from error
         raise BadConfig(str(path), error.strerror or "cannot be written", "Choose another --out") from error
     finally:

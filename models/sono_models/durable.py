@@ -45,12 +45,17 @@ def sync_file(path: Path) -> None:
         os.close(descriptor)
 
 
+def is_full(error: OSError) -> bool:
+    """The disk takes no more, or this user's share of it does not."""
+    return error.errno in {errno.ENOSPC, errno.EDQUOT}
+
+
 @contextmanager
 def on_disk(folder: Path) -> Iterator[None]:
     """Troubles of the disk, in words. Raises DiskFull, or BadConfig for a folder that takes nothing."""
     try:
         yield
     except OSError as error:
-        if error.errno in {errno.ENOSPC, errno.EDQUOT}:
+        if is_full(error):
             raise DiskFull(str(folder), "no room left on the disk", "Free some space, then run it again") from error
         raise BadConfig(str(folder), error.strerror or "cannot be written", "Make it writable for this user") from error

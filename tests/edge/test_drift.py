@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import queue
+import sqlite3
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import replace
@@ -332,6 +333,21 @@ def test_an_agent_on_a_phantom_and_on_one_with_its_gain_turned_down(
         return sum(place * count for place, count in enumerate(bins)) / sum(bins)
 
     assert mean(low) < mean(usual) - 1.0
+
+
+def test_what_cannot_be_read_holds_nothing_up(board: Board, tmp_path: Path) -> None:
+    board.scans(SCANS_LEAST)
+    board.passes(3600)
+    (report,) = board.shelf.reports
+    path = tmp_path / "outbox.sqlite"
+    with Outbox(path, "demo", "b") as outbox:
+        for hour in range(6):
+            made = msgspec.structs.replace(report, hour=f"2026-03-02T{hour:02}:00:00Z")
+            outbox.put_drift(Counted(b"{}", made))
+        with sqlite3.connect(path) as rotten:
+            rotten.execute("UPDATE drift SET body = 'x' WHERE hour < '2026-03-02T05'")
+        rotten.close()
+        assert [one.report.hour[11:13] for one in outbox.drift(5)] == ["05"]
 
 
 def test_reports_wait_in_order_and_a_new_owner_does_not_send_them(board: Board, tmp_path: Path) -> None:

@@ -27,12 +27,12 @@ from sono_models.envelope import text_of
 from sono_models.link import Endpoint, Link
 from tests.support.alerts import AT
 from tests.support.brokers import Mosquitto
-from tests.support.bundles import BREAST, ROOT
+from tests.support.bundles import BREAST
 from tests.support.ports import free_port
+from tests.support.runbook import RUNBOOK, section
 from tests.support.waiting import until
 
 pytestmark = pytest.mark.peer
-RUNBOOK = (ROOT / "deploy" / "README.md").read_text("utf-8")
 BOARDS = ("board-1", "board-2", "board-3", "board-4")
 SITE = "clinic-a"
 INSTALL = """\
@@ -40,13 +40,6 @@ python3 -m venv .venv && . .venv/bin/activate
 pip install -c constraints.txt './sonoedge-0.1.0-py3-none-any.whl[fleet]'
 """
 OLD, NEW = "0.3.2", "0.3.3"
-
-
-def section(title: str) -> list[str]:
-    """The indented blocks beneath a heading, each as one script."""
-    (text,) = re.findall(rf"^## {re.escape(title)}\n(.*?)(?=^## |\Z)", RUNBOOK, re.MULTILINE | re.DOTALL)
-    blocks = re.findall(r"(?:^    .*\n)+(?:\n?(?:^    .*\n)+)*", text, re.MULTILINE)
-    return [re.sub(r"^    ", "", block, flags=re.MULTILINE) for block in blocks]
 
 
 class Reader:

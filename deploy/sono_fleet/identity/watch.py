@@ -2,14 +2,19 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime, timedelta
+from typing import Any, Self
 
 import sqlalchemy as sa
 
 from sono_fleet import concerns
-from sono_fleet.database import Database
+from sono_fleet.concerns import Where
+from sono_fleet.database import Database, as_text
+from sono_fleet.identity.ends import newest_ends
 from sono_fleet.tables import STALE, devices, identities
+from sono_models.messages import rfc3339
 
 EVERY = timedelta(minutes=1)
 GRACE = timedelta(minutes=3)
@@ -23,6 +28,11 @@ class Speaks:
     revoked_at: datetime
     reason: str
     heard_at: datetime
+
+    @classmethod
+    def read(cls, row: Any) -> Self:
+        revoked_at, heard_at = datetime.fromisoformat(row.revoked_at), datetime.fromisoformat(row.seen_at)
+        return cls(row.site, row.device, revoked_at, row.reason, heard_at)
 
     @property
     def words(self) -> str:
@@ -53,39 +63,32 @@ class Watch:
         """Who speaks now; nothing when it is not time to look."""
         if self._next is not None and now < self._next:
             return []
-        with self._database.reading() as connection:  # mostly there is nothing to write
-            found = speaking(connection, now)
-            known = concerns.standing(connection, "revoked")
-        if known or found:
-            with self._database.writing() as connection:
-                concerns.alone(connection)
-                self._tell(connection, {(one.site, one.device): one for one in found}, now)
+        with self._database.reading() as connection:
+            found = {(one.site, one.device): one for one in speaking(connection, now)}
+            is_told = concerns.standing(connection, "revoked") == found.keys()
+        if not is_told:  # mostly there is nothing to write
+            self._tell(found, now)
         self._next = now + EVERY
-        return found
+        return list(found.values())
 
-    def _tell(self, connection: sa.Connection, found: dict[tuple[str, str], Speaks], now: datetime) -> None:
-        known = concerns.standing(connection, "revoked")
-        for where in sorted(found.keys() - known):
-            concerns.begins(connection, "revoked", where, found[where].words, found[where].evidence, now)
-        for site, device in sorted(known - found.keys()):
-            concerns.passes(connection, "revoked", (site, device), {"site": site, "device": device}, now)
+    def _tell(self, found: Mapping[Where, Speaks], now: datetime) -> None:
+        with self._database.writing() as connection:
+            concerns.alone(connection)
+            known = concerns.standing(connection, "revoked")  # another may have been first
+            for where in sorted(found.keys() - known):
+                concerns.begins(connection, "revoked", where, found[where].words, found[where].evidence, now)
+            for site, device in sorted(known - found.keys()):
+                concerns.passes(connection, "revoked", (site, device), {"site": site, "device": device}, now)
 
 
 def speaking(connection: sa.Connection, now: datetime) -> list[Speaks]:
     """Boards without a certificate that holds, of which one was revoked and which were heard after that, lately."""
-    of = identities.c
-    holds = sa.func.max(sa.case((of.revoked_at.is_(None), of.ends_at)))
-    last = sa.select(of.site, of.device, sa.func.max(of.revoked_at).label("revoked_at"), holds.label("ends_at"))
-    last_of = last.where(of.site != "").group_by(of.site, of.device).subquery()
-    here = sa.and_(devices.c.site == last_of.c.site, devices.c.device == last_of.c.device)
-    why = sa.and_(of.site == last_of.c.site, of.device == last_of.c.device, of.revoked_at == last_of.c.revoked_at)
-    reason = sa.select(sa.func.max(of.reason)).where(why).scalar_subquery()
-    query = sa.select(last_of, devices.c.seen_at, reason.label("reason")).join(devices, here)
-    rows = connection.execute(query.where(last_of.c.revoked_at.is_not(None), devices.c.seen_at.is_not(None)))
-    read = datetime.fromisoformat
-    return [
-        Speaks(row.site, row.device, read(row.revoked_at), row.reason or "", read(row.seen_at))
-        for row in rows
-        if (row.ends_at is None or read(row.ends_at) <= now)
-        and read(row.seen_at) >= max(read(row.revoked_at) + GRACE, now - STALE)
-    ]
+    of, newest = identities.c, newest_ends()
+    here = sa.and_(devices.c.site == of.site, devices.c.device == of.device)
+    theirs = sa.and_(newest.c.site == of.site, newest.c.device == of.device)
+    ended = sa.or_(newest.c.ends_at.is_(None), newest.c.ends_at <= rfc3339(now))
+    query = sa.select(of.site, of.device, of.revoked_at, of.reason, devices.c.seen_at).join(devices, here)
+    query = query.outerjoin(newest, theirs).where(of.revoked_at.is_not(None), ended)
+    rows = connection.execute(query.where(devices.c.seen_at >= as_text(now - STALE)).order_by(of.revoked_at))
+    last = {(row.site, row.device): Speaks.read(row) for row in rows}
+    return [one for one in last.values() if one.heard_at >= one.revoked_at + GRACE]

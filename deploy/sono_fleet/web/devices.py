@@ -15,7 +15,6 @@ from sono_fleet.tables import STALE, device_tags, devices, drift_standings
 from sono_fleet.web.paging import Page, page_of
 from sono_models.messages import rfc3339
 
-"""Online, and not heard of for ten health messages."""
 CERTIFICATE_DAYS = 14.0
 DISK_MB = 1000.0
 HOT_C = 80.0

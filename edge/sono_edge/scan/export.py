@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import errno
 import os
 import shutil
 from collections.abc import Callable
@@ -10,7 +9,7 @@ from pathlib import Path
 
 from sono_edge.scan.records import ScanRecord
 from sono_edge.scan.store import read_record
-from sono_models.durable import sync_file, sync_folder
+from sono_models.durable import is_full, sync_file, sync_folder
 from sono_models.errors import BadConfig, DiskFull, Stopped
 
 Copy = Callable[[Path, Path], None]
@@ -64,7 +63,7 @@ def export(
 
 def _said(error: OSError, scan: Path, to: Path) -> Stopped:
     """The system's error in our words."""
-    if error.errno in {errno.ENOSPC, errno.EDQUOT}:
+    if is_full(error):
         return DiskFull(str(to), "the drive is full; nothing was exported", "Free some space on it")
     if not scan.is_dir():
         reason = "the scan made room for newer ones meanwhile; nothing was exported"

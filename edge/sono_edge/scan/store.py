@@ -8,7 +8,6 @@ scan that runs never goes. Belongs to one thread.
 
 from __future__ import annotations
 
-import errno
 import logging
 import os
 import shutil
@@ -20,7 +19,7 @@ from pathlib import Path
 import msgspec
 
 from sono_edge.scan.records import CaptureRecord, ScanRecord
-from sono_models.durable import sync_folder
+from sono_models.durable import is_full, sync_folder
 from sono_models.errors import DiskFull, Stopped
 
 log = logging.getLogger(__name__)
@@ -197,7 +196,7 @@ def said(where: Path) -> Iterator[None]:
     try:
         yield
     except OSError as error:
-        if error.errno in {errno.ENOSPC, errno.EDQUOT}:
+        if is_full(error):
             raise DiskFull(where.name, "no room left on the disk", "Free some space") from error
         reason = (error.strerror or "it cannot be written").lower()
         raise Stopped(where.name, reason, "Check the disk under state.folder") from error

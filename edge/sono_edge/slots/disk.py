@@ -7,7 +7,6 @@ The five primitives at the end are the seam at which the power-cut campaign stri
 
 from __future__ import annotations
 
-import errno
 import os
 from collections.abc import Iterable
 from contextlib import suppress
@@ -74,6 +73,6 @@ class Disk:
 
 
 def _refusal(path: Path, error: OSError) -> DiskFull | Stopped:
-    if error.errno in {errno.ENOSPC, errno.EDQUOT}:
+    if durable.is_full(error):
         return DiskFull(str(path), "no room left on the disk", "Free some space; the running bundle goes on")
     return Stopped(str(path), error.strerror or "cannot be written", "Check the disk under state.folder")

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import errno
 import fcntl
 import os
 import random
@@ -25,6 +24,7 @@ from sono_edge.updater.run import Here, Reports, Update, Ways
 from sono_edge.updater.web import Tls, WebRepository
 from sono_models import desired
 from sono_models.bundle import default_path
+from sono_models.durable import is_full
 from sono_models.errors import BadConfig, DiskFull, Stopped
 
 STEP_S = 0.5
@@ -120,7 +120,7 @@ def _on_disk(state: Path) -> Iterator[None]:
     try:
         yield
     except OSError as error:
-        if error.errno in {errno.ENOSPC, errno.EDQUOT}:
+        if is_full(error):
             raise DiskFull(str(state), "no room left on the disk", "Free some space; it goes on by itself") from error
         where = str(error.filename or state)
         raise Stopped(where, error.strerror or "it cannot be used", "Make it writable to who runs sono") from error

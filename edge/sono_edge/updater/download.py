@@ -5,7 +5,6 @@ python-tuf has no resume and writes a target in place; its `TargetFile` still ju
 
 from __future__ import annotations
 
-import errno
 import logging
 import os
 import shutil
@@ -19,7 +18,7 @@ from sono_edge.updater.refusal import Code, UpdateRefused
 from sono_edge.updater.repository import Repository
 from sono_edge.updater.retries import Retries
 from sono_edge.updater.trust import File, refused
-from sono_models.durable import sync_folder
+from sono_models.durable import is_full, sync_folder
 
 log = logging.getLogger(__name__)
 
@@ -91,7 +90,7 @@ class Incoming:
         except DownloadError as error:
             raise refused(error, found.path) from error
         except OSError as error:
-            if error.errno in {errno.ENOSPC, errno.EDQUOT}:
+            if is_full(error):
                 part.unlink()  # the outbox needs the room more
                 raise UpdateRefused(Code.DISK, found.path, error.strerror or "") from error
             raise
