@@ -20,7 +20,6 @@ class Evidence:
     box: Box
     thin: str = ""
     """Why nothing can be said of it; such a frame supports no alert."""
-    lesion_peak: float = 1.0
 
 
 Window = tuple[Evidence, ...]
@@ -33,14 +32,9 @@ def push(window: Window, seen: Evidence, law: AlertLaw) -> Window:
     return (*kept[-(law.n - 1) :], seen) if law.n > 1 else (seen,)
 
 
-def suspect(window: Window, law: AlertLaw) -> Window:
-    """The frames above `t_hi` in which a lesion stands out."""
-    return tuple(seen for seen in window if seen.score >= law.t_hi and seen.lesion_peak >= law.lesion_peak)
-
-
 def supporting(window: Window, law: AlertLaw) -> Window:
-    """Those of them whose evidence is not thin."""
-    return tuple(seen for seen in suspect(window, law) if not seen.thin)
+    """The frames above `t_hi` whose evidence is not thin."""
+    return tuple(seen for seen in window if seen.score >= law.t_hi and not seen.thin)
 
 
 def doubtful(window: Window) -> Window:

@@ -1,11 +1,10 @@
 """The alert law: frames' judgements in, states and alerts out. Pure; its only clock is the capture time.
 
-Enter at M of the last N quality-passing frames above `t_hi` that point to one place, and in which a lesion stands out
-there (`lesion_peak`: tissue may look suspicious where nothing lies in it); stay until nothing there is above `t_lo`
-for `clear_s`; shown at least `shown_s`; one alert a track; a cool-down at the same place; at most `per_minute`, then
-folded into a counter. A gated or frozen frame never raises. Every suppressed candidate is counted (`Hold` says why).
-(Withholding detections of six frames or fewer removed 88 % of false activations in a published study of live
-colonoscopy.)
+Enter at M of the last N quality-passing frames above `t_hi` that point to one place; stay until nothing there is
+above `t_lo` for `clear_s`; shown at least `shown_s`; one alert a track; a cool-down at the same place; at most
+`per_minute`, then folded into a counter. A gated or frozen frame never raises. Every suppressed candidate is counted
+(`Hold` says why). (Withholding detections of six frames or fewer removed 88 % of false activations in a published
+study of live colonoscopy.)
 
 The states of a stream, by the first rule that holds of a frame; any may follow any:
 
@@ -43,7 +42,7 @@ from dataclasses import dataclass, replace
 from enum import Enum
 from typing import Literal
 
-from sono_edge.aggregate import Evidence, Window, attention, blend, doubtful, interval, push, supporting, suspect
+from sono_edge.aggregate import Evidence, Window, attention, blend, doubtful, interval, push, supporting
 from sono_edge.gates import Gate, Quality
 from sono_edge.scene import State
 from sono_models.inputs import Box
@@ -68,8 +67,6 @@ class Observation:
     ai_on: bool = True
     thin: str = ""
     """Why nothing can be said of this frame, in words; it counts toward no alert."""
-    lesion_peak: float = 1.0
-    """How surely there is a lesion, of whichever finding, 0 to 1."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -91,7 +88,6 @@ class Hold(Enum):
     """Why M of N above `t_hi` raise nothing, by the first that holds."""
 
     TRACK = "another alert stands"
-    NO_LESION = "no lesion stands out in too many of them"
     THIN = "too many of them say nothing"
     REST = "the place rests"
     MINUTE = "the minute is full"
@@ -160,7 +156,7 @@ def step(law: AlertLaw, memory: Memory, seen: Observation) -> tuple[Memory, Deci
     memory = _follow_clock(memory, seen)
     paused = _paused(seen)
     if paused is None and seen.fresh:
-        evidence = Evidence(seen.captured_s, seen.score, seen.box, seen.thin, seen.lesion_peak)
+        evidence = Evidence(seen.captured_s, seen.score, seen.box, seen.thin)
         memory = replace(memory, window=push(memory.window, evidence, law))
     elif paused is not None and paused is not State.FROZEN:
         memory = replace(memory, window=())
@@ -263,10 +259,8 @@ def _hold(law: AlertLaw, memory: Memory, strong: Window, free: Window) -> Hold |
         elsewhere = sum(not same_place(track.box, one.box, law) for one in strong)
         return Hold.TRACK if elsewhere >= law.m else None
     if len(strong) < law.m:
-        if len(_together(suspect(memory.window, law), law)) >= law.m:
-            return Hold.THIN
         claims = tuple(one for one in memory.window if one.score >= law.t_hi)
-        return Hold.NO_LESION if len(_together(claims, law)) >= law.m else None
+        return Hold.THIN if len(_together(claims, law)) >= law.m else None
     if len(free) < law.m:
         return Hold.REST
     return Hold.MINUTE if len(memory.raised_s) >= law.per_minute else None

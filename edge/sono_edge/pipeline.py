@@ -123,7 +123,6 @@ class Pipeline:
             frozen=looked.frozen,
             ai_on=looked.ai_on,
             thin=seen.thin if seen else "",
-            lesion_peak=reading.lesion_peak if reading else 1.0,
         )
         self.memory, decision = step(self._law, self.memory, observation)
         return Judged(

@@ -23,8 +23,6 @@ class AlertLaw(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     same_place_iou: float = 0.1
     window_s: float = 2.0
     """Evidence older than this is not counted, however slow the board is."""
-    lesion_peak: float = 0.0
-    """The least peak of the lesion map, 0 to 1, at which a frame counts towards an alert. 0: the map is not asked."""
 
 
 class Gates(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -74,7 +72,6 @@ def read_law(path: Path) -> AlertLaw:
         law = msgspec.json.decode(path.read_bytes(), type=AlertLaw)
     except (OSError, msgspec.DecodeError) as error:
         raise BadConfig(str(path), f"not an alert law ({error})", again) from error
-    possible = 0.0 < law.t_lo <= law.t_hi < 1.0 and 0.0 <= law.lesion_peak < 1.0
-    if not (possible and 1 <= law.m <= law.n):
+    if not (0.0 < law.t_lo <= law.t_hi < 1.0 and 1 <= law.m <= law.n):
         raise BadConfig(str(path), "its thresholds or counts of frames make no sense", again)
     return law

@@ -35,11 +35,6 @@ class Reading:
     pooled: float = 0.0
     """The malignant score before calibration."""
 
-    @property
-    def lesion_peak(self) -> float:
-        """How surely a lesion of whichever finding is anywhere; 1 from a network that has no such map."""
-        return 1.0 if self.lesion is None else float(self.lesion.max())
-
 
 class Reader:
     """Letterbox, one pass of the network, pooling, calibration."""

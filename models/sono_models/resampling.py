@@ -38,11 +38,6 @@ def draws(
             yield index
 
 
-def counts(truth: Truth | None, groups: Sequence[str]) -> NDArray[np.float64]:
-    """How often each row is in each of the draws, (RESAMPLES, rows): a mean over a draw is then a product."""
-    return np.array([np.bincount(index, minlength=len(groups)) for index in draws(truth, groups)], np.float64)
-
-
 def interval(
     figure: Callable[[Index], float],
     truth: Truth | None,

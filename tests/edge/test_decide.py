@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-import msgspec
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -32,7 +31,6 @@ observations = st.lists(
         frozen=st.sampled_from([False, False, False, True]),
         ai_on=st.sampled_from([True, True, True, True, False]),
         thin=st.sampled_from(["", "", "", "", "can't say: so"]),
-        lesion_peak=st.sampled_from([1.0, 1.0, 0.9, 0.5]),
     ),
     max_size=400,
 )
@@ -256,43 +254,6 @@ def test_a_flicker_of_five_in_nine_never_raises() -> None:
     _, decisions, events = play(stream)
     assert events == []
     assert State.CANDIDATE in {decision.state for decision in decisions}
-
-
-def test_what_looks_suspicious_where_no_lesion_stands_out_is_held_back_and_counted() -> None:
-    law = msgspec.structs.replace(LAW, lesion_peak=0.9)
-    memory, decisions, events = play(frames(0.95, 40, lesion_peak=0.89), law)
-    assert (events, memory.suppressed, memory.hold) == ([], 1, Hold.NO_LESION)
-    assert {decision.state for decision in decisions} == {State.SCANNING}
-    _, _, raised = play(frames(0.95, 40, lesion_peak=0.9), law)
-    assert kinds(raised) == ["raised"]
-
-
-def test_frames_without_a_lesion_do_not_count_towards_m() -> None:
-    law = msgspec.structs.replace(LAW, lesion_peak=0.9)
-    few = [*frames(0.95, law.n - law.m + 1, lesion_peak=0.5), *frames(0.95, law.m - 1)]
-    _, _, events = play(few * 5, law)
-    assert events == []
-    _, _, events = play([*few, *frames(0.95, 1)], law)
-    assert [(event.kind, event.track.m) for event in events] == [("raised", law.m)]
-
-
-def test_an_alert_stands_on_while_its_lesion_fades_but_the_score_does_not() -> None:
-    law = msgspec.structs.replace(LAW, lesion_peak=0.9)
-    _, decisions, events = play([*frames(0.95, 20), *frames(0.95, 60, lesion_peak=0.5)], law)
-    assert kinds(events) == ["raised"]
-    assert decisions[-1].state is State.ALERT
-
-
-@given(observations)
-@settings(max_examples=300, deadline=None)
-def test_every_alert_rests_on_m_frames_in_which_a_lesion_stood_out(stream: list[Observation]) -> None:
-    law = msgspec.structs.replace(LAW, lesion_peak=0.8)
-    _, decisions, _ = play(stream, law)
-    for index, decision in enumerate(decisions):
-        if any(event.kind == "raised" for event in decision.events):
-            outlined = [one for one in stream[: index + 1] if one.lesion_peak >= 0.8 and one.score >= law.t_hi]
-            assert len(outlined) >= law.m
-            assert decision.events[-1].track.m <= len(outlined)
 
 
 def test_an_alert_stays_until_below_t_lo_for_its_time() -> None:

@@ -22,9 +22,6 @@ from sono_edge.bench.timelines import GATES, Flags, Shown, Timeline, overlap
 from sono_models.atomic import writing
 from sono_models.resampling import Index, interval
 
-UPPER = 90
-"""Percentile of a one-sided bound: that of the operating point's sensitivity (ADR 0010), from the other side."""
-
 
 @dataclass(frozen=True, slots=True)
 class Outcome:
@@ -107,12 +104,6 @@ class Outcomes:
 
     def false_per_min(self, rows: Index) -> float:
         return 60 * _ratio(self._free("false_tracks", rows), self._free("seconds", rows))
-
-    def false_per_min_upper(self, counts: NDArray[np.float64]) -> float:
-        """Its one-sided 90 % upper bound over the draws of `resampling.counts`."""
-        free = ~self.is_lesion
-        false, seconds = (counts[:, free] @ self._of[name][free] for name in ("false_tracks", "seconds"))
-        return float(np.percentile(60 * false / seconds, UPPER))
 
     def false_per_scan(self, rows: Index) -> float:
         return _mean(self._free("false_tracks", rows))

@@ -10,32 +10,29 @@ from itertools import product
 from typing import Any
 
 import msgspec
-import numpy as np
 
 from sono_edge.bench.alert_figures import Outcome, Outcomes, outcome
 from sono_edge.bench.timelines import Timeline, judge
 from sono_models.law import AlertLaw
-from sono_models.resampling import counts
 
 LEVELS = (*(round(0.05 * step, 2) for step in range(1, 19)), 0.92, 0.94, 0.96, 0.98)
 """t_hi of the curve and of the laws to choose from."""
-OF_FRAMES = ((4, 6), (5, 8), (5, 12), (6, 9), (8, 12))
+OF_FRAMES = ((4, 6), (5, 8), (6, 9), (8, 12), (10, 15))
 LOW_SHARES = (0.4, 0.6)
 """t_lo as a share of t_hi."""
-LESION_PEAKS = (0.0, 0.95, 0.97, 0.98)
 GOALS: dict[str, tuple[float, float]] = {
     "lesion_sensitivity": (0.95, 0.90),
-    "false_per_min_upper": (0.5, 2.0),
+    "false_per_min": (0.25, 1.0),
     "median_ms": (400.0, 800.0),
     "toggles_per_lesion_s": (0.05, 0.05),
 }
-"""What a chosen law should reach, and what at least. Of false alerts the upper bound: a dev split's stills are few, and
-the next ones may well cry wolf more often."""
+"""What a chosen law should reach, and what at least. Of false alerts half of what is asked for: other hospitals'
+pictures score higher than those that a law was chosen on."""
 
 HOPELESS = 2.0
-"""False alerts a minute from which on a lower threshold is not tried: it only adds, and the bound lies above it."""
-Rest = tuple[float, int, int, float]
-"""t_lo as a share of t_hi, m, n and lesion_peak."""
+"""False alerts a minute, twice what is asked at least, from which on a lower threshold is not tried: it only adds."""
+Rest = tuple[float, int, int]
+"""t_lo as a share of t_hi, m and n."""
 
 
 def under_each(laws: Sequence[AlertLaw], timelines: Sequence[Timeline]) -> list[Outcomes]:
@@ -43,17 +40,8 @@ def under_each(laws: Sequence[AlertLaw], timelines: Sequence[Timeline]) -> list[
     rows = []
     for timeline in timelines:
         seen = timeline.observations()
-        keys = [_told_apart(law, timeline) for law in laws]
-        different = dict(zip(keys, laws, strict=True))
-        known = {key: outcome(timeline, judge(law, timeline, seen)) for key, law in different.items()}
-        rows.append([known[key] for key in keys])
+        rows.append([outcome(timeline, judge(law, timeline, seen)) for law in laws])
     return [Outcomes([row[index] for row in rows]) for index in range(len(laws))]
-
-
-def _told_apart(law: AlertLaw, timeline: Timeline) -> tuple[AlertLaw, int]:
-    """The same for laws that this timeline cannot tell apart: their peaks leave out the same frames."""
-    left_out = (timeline.score >= law.t_hi) & (timeline.lesion_peak < law.lesion_peak)
-    return msgspec.structs.replace(law, lesion_peak=0.0), int(left_out.sum())
 
 
 def outcomes(law: AlertLaw, timelines: Sequence[Timeline]) -> list[Outcome]:
@@ -77,10 +65,8 @@ def curve(law: AlertLaw, timelines: Sequence[Timeline]) -> list[dict[str, Any]]:
 def grid(law: AlertLaw, t_hi: float) -> dict[Rest, AlertLaw]:
     """The laws to choose from that are entered at one threshold, by what else tells them apart."""
     return {
-        (share, m, n, peak): msgspec.structs.replace(
-            law, t_hi=t_hi, t_lo=round(share * t_hi, 4), m=m, n=n, lesion_peak=peak
-        )
-        for share, (m, n), peak in product(LOW_SHARES, OF_FRAMES, LESION_PEAKS)
+        (share, m, n): msgspec.structs.replace(law, t_hi=t_hi, t_lo=round(share * t_hi, 4), m=m, n=n)
+        for share, (m, n) in product(LOW_SHARES, OF_FRAMES)
     }
 
 
@@ -88,11 +74,10 @@ def measured(law: AlertLaw, timelines: Sequence[Timeline]) -> list[tuple[AlertLa
     """The grid's laws and their figures, from the highest threshold down; below one that is HOPELESS none is tried."""
     found: list[tuple[AlertLaw, dict[str, Any]]] = []
     hopeless: set[Rest] = set()
-    drawn = counts(np.array([one.kind == "lesion" for one in timelines]), [one.group for one in timelines])
     for t_hi in sorted(LEVELS, reverse=True):
         laws = {rest: one for rest, one in grid(law, t_hi).items() if rest not in hopeless}
         for (rest, one), outcomes in zip(laws.items(), under_each(list(laws.values()), timelines), strict=True):
-            figures = {**_short(outcomes), "false_per_min_upper": round(outcomes.false_per_min_upper(drawn), 4)}
+            figures = _short(outcomes)
             found.append((one, figures))
             if figures["false_per_min"] > HOPELESS:
                 hopeless.add(rest)

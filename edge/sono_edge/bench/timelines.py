@@ -26,7 +26,7 @@ Flags = NDArray[np.bool_]
 GATES = tuple(Gate)
 _PASS = GATES.index(Gate.PASS)
 _NONE = CAUSES.index(Cause.NONE)
-_COLUMNS = ("captured_s", "score", "lesion_peak", "box", "gate", "thin", "fresh", "frozen", "truth", "cause")
+_COLUMNS = ("captured_s", "score", "box", "gate", "thin", "fresh", "frozen", "truth", "cause")
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,7 +38,6 @@ class Timeline:
     label: str
     captured_s: Floats
     score: Floats
-    lesion_peak: Floats
     box: Floats
     gate: NDArray[np.uint8]
     """Index into GATES."""
@@ -75,19 +74,11 @@ class Timeline:
 
     def observations(self) -> list[Observation]:
         """What the law was given."""
-        columns = (getattr(self, name).tolist() for name in _COLUMNS[:-2])
+        columns = (self.captured_s, self.score, self.box, self.gate, self.thin, self.fresh, self.frozen)
+        rows = zip(*(column.tolist() for column in columns), strict=True)
         return [
-            Observation(
-                at,
-                _QUALITY[gate],
-                score,
-                Box(*box),
-                fresh=fresh,
-                frozen=frozen,
-                thin="thin" if thin else "",
-                lesion_peak=peak,
-            )
-            for at, score, peak, box, gate, thin, fresh, frozen in zip(*columns, strict=True)
+            Observation(at, _QUALITY[gate], score, Box(*box), fresh=fresh, frozen=frozen, thin="thin" if thin else "")
+            for at, score, box, gate, thin, fresh, frozen in rows
         ]
 
 
@@ -115,22 +106,11 @@ class Recording:
         there = msgspec.structs.astuple(truth) if truth else (np.nan,) * 4
         gate, why = GATES.index(seen.quality.gate), CAUSES.index(cause)
         self.frames.append(
-            (
-                seen.captured_s,
-                seen.score,
-                seen.lesion_peak,
-                box,
-                gate,
-                bool(seen.thin),
-                seen.fresh,
-                seen.frozen,
-                there,
-                why,
-            )
+            (seen.captured_s, seen.score, box, gate, bool(seen.thin), seen.fresh, seen.frozen, there, why)
         )
 
     def timeline(self, kind: Kind, group: str, label: str) -> Timeline:
-        kinds = (*(np.float64,) * 4, np.uint8, *(np.bool_,) * 3, np.float64, np.uint8)
+        kinds = (np.float64, np.float64, np.float64, np.uint8, np.bool_, np.bool_, np.bool_, np.float64, np.uint8)
         typed = zip(zip(*self.frames, strict=True), kinds, strict=True)
         return Timeline(kind, group, label, *(np.asarray(column, dtype) for column, dtype in typed))
 
@@ -154,13 +134,9 @@ def judge(law: AlertLaw, timeline: Timeline, seen: Sequence[Observation]) -> Sho
 
 
 def _hot(law: AlertLaw, timeline: Timeline) -> Iterator[tuple[int, int]]:
-    """The frames at which M of N may stand above `t_hi`, each with the first frame of its N.
-
-    Where no lesion stands out nothing is raised, but it is held back: which no figure of the bench tells.
-    """
+    """The frames at which M of N may stand above `t_hi`, each with the first frame of its N."""
     taken = np.flatnonzero(timeline.passing & timeline.fresh)
-    high = (timeline.score >= law.t_hi) & (timeline.lesion_peak >= law.lesion_peak)
-    above = np.concatenate([[0], np.cumsum(high[taken])])
+    above = np.concatenate([[0], np.cumsum(timeline.score[taken] >= law.t_hi)])
     first = np.maximum(np.arange(len(taken)) - law.n + 1, 0)
     many = above[1:] - above[first] >= law.m
     for index in np.flatnonzero(many).tolist():
