@@ -4,14 +4,14 @@
 # usage: pack-breast.sh BIN DATA PHANTOM RUN OUT
 set -euo pipefail
 bin=$1 data=$2 phantom=$3 run=$4 out=$5
-version=0.3.2
+version=0.3.3
 models=$(cd "$(dirname "$0")/.." && pwd)
 scores=$models/evidence/scores results=$models/evidence/results
 held_out=$models/splits/busi-heldout.txt
 int8=$run/int8 draft=$run/draft card=$out/card.md
 sono() { "$bin/python" -m sono_models.command "$@"; }
 roots=(--root "data=$data" --root "phantom=$phantom")
-# 0.3.2 itself was packed from 0.3.0 (alert-law.sh); another run's net needs another law: that script's, on its draft.
+# 0.3.3 itself was packed from 0.3.0 (alert-law.sh); another run's net needs another law: that script's, on its draft.
 pack=(sono model pack --run "$run" --quantized "$int8" "${roots[@]}" --version "$version" --heads "$run/heads.json"
     --law "$models/recipes/alert-law.json")
 fold5=(--manifest "$data/bus_bra/manifest.csv" --where fold=5)
