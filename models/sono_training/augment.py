@@ -71,13 +71,9 @@ def disturb_hard(picture: Grey, mask: Grey | None, rng: Generator) -> Grey:
     out = _roughened(out, rng)
     if rng.random() < 0.5:
         out = _clutter(out.copy(), rng)
-    return measured(out, mask, rng) if rng.random() < 0.35 else out
-
-
-def measured(picture: Grey, mask: Grey | None, rng: Generator) -> Grey:
-    """With one or two calipers across the lesion, or across a place of a lesion's size where there is none."""
-    out = picture.copy()
-    _measured(out, mask, rng)
+    if rng.random() < 0.35:
+        out = out.copy()
+        _measured(out, mask, rng)
     return out
 
 
@@ -116,6 +112,7 @@ def _framed(picture: Grey, rng: Generator) -> Grey:
 
 
 def _measured(picture: Grey, mask: Grey | None, rng: Generator) -> None:
+    """Calipers across the lesion, or across a place of a lesion's size where there is none."""
     height, width = picture.shape
     if mask is not None and mask.any():
         x, y, w, h = cv2.boundingRect(mask)

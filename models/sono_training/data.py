@@ -32,17 +32,13 @@ class Sample:
 
 @dataclass(frozen=True, slots=True)
 class Batch:
-    """targets (n, findings); outlined (n,); cover (n, findings, h/16, w/16) and fine (n, h/8, w/8): lesion shares.
-
-    `twins`: the front of the same pictures with calipers on them, where the recipe asks for it.
-    """
+    """targets (n, findings); outlined (n,); cover (n, findings, h/16, w/16) and fine (n, h/8, w/8): lesion shares."""
 
     front: Front
     targets: torch.Tensor
     outlined: torch.Tensor
     cover: torch.Tensor
     fine: torch.Tensor
-    twins: Front | None = None
 
 
 def samples(tables: Mapping[str, Sequence[Row]], fit: Sequence[Row], labels: Sequence[str]) -> list[Sample]:
@@ -67,52 +63,40 @@ def as_input(pictures: Sequence[Grey]) -> torch.Tensor:
     return ((stacked - 127.0) / 128.0).contiguous(memory_format=torch.channels_last)
 
 
-def batches(
-    every: Sequence[Sample],
-    views: Mapping[str, View],
-    size: int,
-    rng: np.random.Generator,
-    twins: Mapping[str, View] | None = None,
-) -> Iterator[Batch]:
+def batches(every: Sequence[Sample], views: Mapping[str, View], size: int, rng: np.random.Generator) -> Iterator[Batch]:
     """One epoch, shuffled by `rng` when the first batch is asked for; made one batch ahead."""
     order = rng.permutation(len(every))
     chunks = [order[start : start + size] for start in range(0, len(order), size)]
     if len(chunks) > 1 and len(chunks[-1]) < size // 2:
         chunks.pop()
     with ThreadPoolExecutor(1, thread_name_prefix="batch") as pool:
-        ahead = pool.submit(_batch, [every[i] for i in chunks[0]], views, twins)
+        ahead = pool.submit(_batch, [every[i] for i in chunks[0]], views)
         for number in range(len(chunks)):
             batch = ahead.result()
             if number + 1 < len(chunks):
-                ahead = pool.submit(_batch, [every[i] for i in chunks[number + 1]], views, twins)
+                ahead = pool.submit(_batch, [every[i] for i in chunks[number + 1]], views)
             yield batch
 
 
-def _batch(chosen: Sequence[Sample], views: Mapping[str, View], twins: Mapping[str, View] | None) -> Batch:
+def _batch(chosen: Sequence[Sample], views: Mapping[str, View]) -> Batch:
     by_table = sorted(chosen, key=lambda sample: sample.table)
-    rows_of = {
-        table: [sample.row for sample in by_table if sample.table == table]
+    parts = [
+        (views[table], [sample.row for sample in by_table if sample.table == table])
         for table in sorted({sample.table for sample in by_table})
-    }
-    parts = [(views[table], rows) for table, rows in rows_of.items()]
+    ]
+    fronts = [view.front(rows) for view, rows in parts]
     cover, fine = (
         torch.from_numpy(np.concatenate([getattr(view, name)[rows] for view, rows in parts])).float() / 255.0
         for name in ("coarse", "fine")
     )
     targets = torch.tensor([sample.targets for sample in by_table])
     return Batch(
-        front=_front(views, rows_of),
+        front=Front(*(torch.cat(each) for each in zip(*fronts, strict=True))),
         targets=targets,
         outlined=torch.tensor([sample.outlined for sample in by_table]),
         cover=cover.unsqueeze(1) * targets[:, :, None, None],
         fine=fine,
-        twins=_front(twins, rows_of) if twins is not None else None,
     )
-
-
-def _front(views: Mapping[str, View], rows_of: Mapping[str, Sequence[int]]) -> Front:
-    fronts = [views[table].front(rows) for table, rows in rows_of.items()]
-    return Front(*(torch.cat(each) for each in zip(*fronts, strict=True)))
 
 
 def mixed(batch: Batch, alpha: float, rng: np.random.Generator) -> Batch:
@@ -127,14 +111,10 @@ def mixed(batch: Batch, alpha: float, rng: np.random.Generator) -> Batch:
     def mix(values: torch.Tensor) -> torch.Tensor:
         return share * values + (1.0 - share) * values[other]
 
-    def mix_front(front: Front) -> Front:
-        return Front(*(mix(part).contiguous(memory_format=torch.channels_last) for part in front))
-
     return Batch(
-        front=mix_front(batch.front),
+        front=Front(*(mix(part).contiguous(memory_format=torch.channels_last) for part in batch.front)),
         targets=mix(batch.targets),
         outlined=batch.outlined & batch.outlined[other],
         cover=mix(batch.cover),
         fine=mix(batch.fine),
-        twins=mix_front(batch.twins) if batch.twins is not None else None,
     )

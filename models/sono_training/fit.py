@@ -20,7 +20,7 @@ from torch.nn import functional
 from tqdm import tqdm
 
 from sono_training.data import Batch, as_input, batches, mixed, samples
-from sono_training.net import Front, Maps, SaliencyNet, pretrained
+from sono_training.net import Maps, SaliencyNet, pretrained
 from sono_training.views import Views, is_hard
 
 if TYPE_CHECKING:
@@ -79,8 +79,7 @@ def _fit_member(recipe: Recipe, split: Split, cache: Path, out: Path, member: in
         started = time.monotonic()
         rng = np.random.default_rng([recipe.seed, state.epoch, member])
         seen = {name: each.view(order[state.epoch]) for name, each in views.items()}
-        twins = {name: each.twin(order[state.epoch]) for name, each in views.items()} if recipe.twin_weight else None
-        stream = _mixing(batches(every, seen, recipe.batch, rng, twins), recipe.mixup[member], rng)
+        stream = _mixing(batches(every, seen, recipe.batch, rng), recipe.mixup[member], rng)
         losses = _epoch(state, stream, recipe, len(every))
         state.epoch += 1
         _save(state, checkpoint)
@@ -129,7 +128,7 @@ def _epoch(state: Fit, stream: Iterator[Batch], recipe: Recipe, pictures: int) -
         rate = _rate((state.epoch + step / steps) / recipe.epochs)
         for group in state.optimizer.param_groups:
             group["lr"] = recipe.learning_rate * group["share"] * rate
-        parts = _losses(state.net, batch, recipe)
+        parts = objective(state.net.back(batch.front), batch, recipe)
         loss = torch.stack(list(parts.values())).sum()
         state.optimizer.zero_grad(set_to_none=True)
         loss.backward()  # type: ignore[no-untyped-call]
@@ -154,34 +153,6 @@ def _average(state: Fit, decay: float) -> None:
                 value.lerp_(theirs[name], 1 - decay)
             else:
                 value.copy_(theirs[name])
-
-
-def _losses(net: SaliencyNet, batch: Batch, recipe: Recipe) -> dict[str, Tensor]:
-    """The parts of the objective; with twins its mean over both, and how far their scores lie apart.
-
-    Both go through the network in one pass, so that batch norm sees one crowd.
-    """
-    if batch.twins is None:
-        return objective(net.back(batch.front), batch, recipe)
-    together = net.back(Front(*(torch.cat(pair) for pair in zip(batch.front, batch.twins, strict=True))))
-    maps, theirs = (_half(together, half) for half in (0, 1))
-    ours, twins = (objective(each, batch, recipe) for each in (maps, theirs))
-    parts = {name: 0.5 * (part + twins[name]) for name, part in ours.items()}
-    apart = _logits(maps, recipe) - _logits(theirs, recipe)
-    parts["twins"] = recipe.twin_weight * (apart**2).mean()
-    return parts
-
-
-def _half(maps: Maps, half: int) -> Maps:
-    saliency, features, lesion = (part.chunk(2)[half] if part is not None else None for part in maps)
-    assert saliency is not None
-    assert features is not None
-    return Maps(saliency, features, lesion)
-
-
-def _logits(maps: Maps, recipe: Recipe) -> Tensor:
-    """Of the pooled scores (n, findings)."""
-    return torch.logit(pooled(maps.saliency, recipe.pooling), eps=1e-4)
 
 
 def pooled(logits: Tensor, pooling: Pooling) -> Tensor:

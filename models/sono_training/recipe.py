@@ -57,10 +57,6 @@ class Recipe(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """A fit each, whose weights are averaged (sono_training.fit): by which beta distribution it mixes two pictures
     into one; 0: not at all.
     """
-    twin_weight: float = 0.0
-    """Share of the loss that draws a picture's scores and those of the same picture with calipers on it together;
-    0: no such pairs are made, and an epoch takes half the time.
-    """
 
 
 @dataclass(frozen=True, slots=True)

@@ -7,7 +7,6 @@ detail.npy  float16 (rows, 40, h / 8, w / 8)      middle.npy  float16 (rows, 80,
 coarse.npy  uint8 (rows, h / 16, w / 16)          fine.npy    uint8 (rows, h / 8, w / 8)
 
 The last two are the share of each cell that the lesion covers, of 255. About 130 kB a picture and view at 256².
-A view's *twin* differs from it by calipers alone, and lies in a folder of its own.
 """
 
 from __future__ import annotations
@@ -16,7 +15,6 @@ import fcntl
 import hashlib
 import shutil
 import zlib
-from collections.abc import Callable
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
@@ -28,7 +26,7 @@ import torch
 from tqdm import tqdm
 
 from sono_models.table import Row, read_grey, read_mask
-from sono_training.augment import disturb, disturb_hard, measured, warp
+from sono_training.augment import disturb, disturb_hard, warp
 from sono_training.data import as_input
 from sono_training.net import Front, SaliencyNet, pretrained
 
@@ -78,16 +76,6 @@ def shown(row: Row, view: int, spec: InputSpec, seed: int) -> tuple[Grey, Grey |
     return (disturb_hard(picture, mask, rng) if is_hard(view) else disturb(picture, rng)), mask
 
 
-def twin(row: Row, view: int, spec: InputSpec, seed: int) -> tuple[Grey, Grey | None]:
-    """What `shown` gives, with calipers on it that the view has not."""
-    picture, mask = shown(row, view, spec, seed)
-    rng = np.random.default_rng([seed, view, zlib.crc32(row.columns["image"].encode()), 1])
-    return measured(picture, mask, rng), mask
-
-
-Showing = Callable[["Row", int, "InputSpec", int], "tuple[Grey, Grey | None]"]
-
-
 class Views:
     """The views of one table, made when first asked for. Several trainings may share the folder."""
 
@@ -99,23 +87,16 @@ class Views:
 
     def view(self, number: int) -> View:
         """Waits while another process makes the same view."""
-        return self._kept("view", shown, number)
-
-    def twin(self, number: int) -> View:
-        """The same pictures with calipers on them."""
-        return self._kept("twin", twin, number)
-
-    def _kept(self, kind: str, showing: Showing, number: int) -> View:
-        folder = self._folder / f"{kind}-{number:03d}"
+        folder = self._folder / f"view-{number:03d}"
         if not folder.is_dir():
-            with _alone(folder.with_suffix(".lock")):
+            with _alone(self._folder / f"view-{number:03d}.lock"):
                 if not folder.is_dir():
-                    self._make(showing, number, folder)
+                    self._make(number, folder)
         return View(
             *(np.load(folder / f"{name}.npy", mmap_mode="r") for name in ("detail", "middle", "coarse", "fine"))
         )
 
-    def _make(self, showing: Showing, number: int, folder: Path) -> None:
+    def _make(self, number: int, folder: Path) -> None:
         fresh = folder.with_suffix(".new")
         shutil.rmtree(fresh, ignore_errors=True)
         fresh.mkdir(parents=True)
@@ -124,8 +105,8 @@ class Views:
         shapes = {"detail": (rows, 40, height // 8, width // 8), "middle": (rows, 80, height // 16, width // 16)}
         fronts = [_new(fresh / f"{name}.npy", shape, np.float16) for name, shape in shapes.items()]
         covers = [_new(fresh / f"{name}.npy", (rows, height // cell, width // cell), np.uint8) for name, cell in _CELLS]
-        for start in tqdm(range(0, rows, BATCH), desc=folder.name, unit="batch", disable=None):
-            made = [showing(row, number, self._spec, self._seed) for row in self._rows[start : start + BATCH]]
+        for start in tqdm(range(0, rows, BATCH), desc=f"view {number}", unit="batch", disable=None):
+            made = [shown(row, number, self._spec, self._seed) for row in self._rows[start : start + BATCH]]
             here = slice(start, start + len(made))
             for stored, found in zip(fronts, _front(net, [picture for picture, _ in made]), strict=True):
                 stored[here] = found.numpy()

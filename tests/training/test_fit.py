@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
 
 import msgspec
@@ -19,7 +18,7 @@ from sono_training.data import Batch, as_input, mixed
 from sono_training.fit import fit, pooled, predict, schedule
 from sono_training.net import Front, pretrained
 from sono_training.recipe import Recipe, Source, Split, gather
-from sono_training.views import Views, is_hard, shown, twin
+from sono_training.views import Views, is_hard
 
 pytestmark = pytest.mark.train
 
@@ -42,7 +41,7 @@ def table(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
-def recipe(epochs: int, *, twin_weight: float = 0.0) -> Recipe:
+def recipe(epochs: int) -> Recipe:
     return Recipe(
         name="tiny",
         labels=("benign", "malignant"),
@@ -61,7 +60,6 @@ def recipe(epochs: int, *, twin_weight: float = 0.0) -> Recipe:
         pooling=Pooling(0.05),
         source=[Source("phantom", "here:manifest.csv")],
         mixup=(0.0, 0.4),
-        twin_weight=twin_weight,
     )
 
 
@@ -123,43 +121,6 @@ def test_mixing_two_pictures_mixes_all_that_is_told_of_them() -> None:
     assert found.front.middle.shape == front.middle.shape
 
 
-def test_twins_are_mixed_as_their_pictures_are() -> None:
-    front = Front(torch.zeros(4, 40, 4, 4), torch.arange(4.0).reshape(4, 1, 1, 1).expand(4, 80, 2, 2))
-    targets = torch.eye(4)[:, :2]
-    twins = Front(front.detail, front.middle + 100.0)
-    fine = torch.zeros(4, 4, 4)
-    batch = Batch(front, targets, torch.ones(4).bool(), targets[:, :, None, None].expand(4, 2, 2, 2), fine, twins)
-    found = mixed(batch, 0.4, np.random.default_rng(3))
-    assert found.twins is not None
-    assert torch.allclose(found.twins.middle, found.front.middle + 100.0)
-
-
-def test_a_twin_differs_from_its_view_by_calipers_alone(table: Path, tmp_path: Path) -> None:
-    rows = read_table(table / "manifest.csv")
-    for row in rows:
-        (picture, mask), (measured, same) = (showing(row, 0, SPEC, 5) for showing in (shown, twin))
-        assert np.array_equal(mask, same)
-        changed = picture != measured
-        assert 0 < changed.mean() < 0.1
-        assert measured[changed].min() >= 150
-    views = Views(rows, "hash", SPEC, 5, tmp_path)
-    one, other = views.view(0), views.twin(0)
-    assert np.array_equal(one.fine, other.fine)
-    assert not np.array_equal(one.middle, other.middle)
-
-
-def test_a_fit_with_twins_draws_their_scores_together(table: Path, tmp_path: Path) -> None:
-    """The same start, pictures and steps: the weight of the pull alone tells them apart."""
-    apart = {}
-    for weight in (0.01, 10.0):
-        plan = recipe(6, twin_weight=weight)
-        out = tmp_path / str(weight)
-        fit(plan, gather(plan, table / "recipe.toml", {"here": table}), tmp_path / "views", out)
-        lines = (out / "member-0" / "log.jsonl").read_text("utf-8").splitlines()
-        apart[weight] = json.loads(lines[-1])["twins"] / weight
-    assert apart[10.0] < 0.5 * apart[0.01]
-
-
 def _interrupt(plan: Recipe, split: Split, folder: Path, out: Path) -> None:
     """Stop after the first epoch's checkpoint, as a session's end would."""
     from sono_training import fit as module  # noqa: PLC0415
@@ -215,7 +176,8 @@ def test_views_are_the_fronts_output_and_the_same_whoever_makes_them(table: Path
     for name in ("detail", "middle", "coarse", "fine"):
         assert np.array_equal(getattr(one, name), getattr(other, name))
     assert not np.array_equal(one.middle, Views(rows, "hash", SPEC, 5, tmp_path / "one").view(0).middle)
-    assert one.fine.any(axis=(1, 2)).tolist() == [row.label != "normal" for row in rows]
+    shown = [row.label != "normal" for row in rows]
+    assert one.fine.any(axis=(1, 2)).tolist() == shown
 
 
 def test_the_whole_network_is_its_front_and_its_back() -> None:
