@@ -11,7 +11,8 @@ held_out=$models/splits/busi-heldout.txt
 int8=$run/int8 draft=$run/draft card=$out/card.md
 sono() { "$bin/python" -m sono_models.command "$@"; }
 roots=(--root "data=$data" --root "phantom=$phantom")
-# 0.3.1 was packed from 0.3.0 by alert-law.sh, and what came after from the one before by its last lines; another run's net needs another law: that script's, on its draft.
+# 0.3.1 was packed from 0.3.0 by alert-law.sh, each later one from the one before by its last lines. Another run's net
+# needs another law: that script's, on its draft.
 pack=(sono model pack --run "$run" --quantized "$int8" "${roots[@]}" --version "$version" --heads "$run/heads.json"
     --law "$models/recipes/alert-law.json")
 fold5=(--manifest "$data/bus_bra/manifest.csv" --where fold=5)
