@@ -68,7 +68,7 @@ class View:
         """The model's card; to be replaced when another bundle judges."""
         self._beside = Beside(scans, drive, lambda: self.card)
         self._closing = False
-        self._server: uvicorn.Server | None = None
+        self._server: Server | None = None
         self._loop: asyncio.AbstractEventLoop | None = None
         self._thread: threading.Thread | None = None
 
@@ -95,7 +95,7 @@ class View:
         door = Door(self._token, self._local_only, self._port)
         live = Live(self._stage, lambda: self._closing)
         app = Guard(build_app(self._stage, self.commands, live, self._beside), door)
-        server = uvicorn.Server(configure(app))
+        server = Server(configure(app))
         loop = asyncio.new_event_loop()
         self._server, self._loop, self._closing = server, loop, False
         self._stage.attach(loop)
@@ -118,7 +118,19 @@ class View:
         assert self._server is not None
         self._closing = True
         self._server.should_exit = True
-        for connection in list(self._server.server_state.connections):
+        self._server.cut()
+
+
+class Server(uvicorn.Server):
+    """Leaves no connection behind: one that is accepted while the server closes misses uvicorn's own goodbye."""
+
+    async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
+        await super().shutdown(sockets)
+        self.cut()
+        await asyncio.sleep(0)  # the loop closes the sockets in its next turn
+
+    def cut(self) -> None:
+        for connection in list(self.server_state.connections):
             transport = connection.transport
             if isinstance(transport, asyncio.WriteTransport):
                 transport.abort()
@@ -142,7 +154,7 @@ def configure(app: Guard) -> uvicorn.Config:
     )
 
 
-def serve(server: uvicorn.Server, loop: asyncio.AbstractEventLoop, listener: socket.socket) -> None:
+def serve(server: Server, loop: asyncio.AbstractEventLoop, listener: socket.socket) -> None:
     """The thread's whole life; it owns the loop and the listening socket."""
     try:
         with listener, asyncio.Runner(loop_factory=lambda: loop) as runner:
