@@ -3,16 +3,13 @@
 from __future__ import annotations
 
 import ast
-import asyncio
 import inspect
 import math
 import re
-import socket
 import struct
 import threading
 import time
 from collections.abc import Callable, Iterator
-from contextlib import suppress
 from dataclasses import dataclass, replace
 from types import ModuleType
 
@@ -21,18 +18,15 @@ import httpx
 import msgspec
 import numpy as np
 import pytest
-from starlette.applications import Starlette
-from uvicorn.protocols.http.h11_impl import H11Protocol
 
 from sono_edge import gates
 from sono_edge.meter import Intervals
 from sono_edge.scene import AlertLine, Saliency, State, plain
 from sono_edge.view import Press, Seen, SetAI, View
-from sono_edge.view.door import Asked, Door, Guard, Verdict
+from sono_edge.view.door import Asked, Door, Verdict
 from sono_edge.view.live import WATCHERS_MOST
 from sono_edge.view.record import overlay, to_jpeg
 from sono_edge.view.routes import PRESSES_MOST, read_page
-from sono_edge.view.server import Server, bind, configure, serve
 from sono_edge.view.stage import Stage
 from sono_models.address import host_of, is_loopback
 from sono_models.errors import BadConfig
@@ -271,24 +265,6 @@ def test_leaving_cuts_even_a_stalled_browser_and_leaves_no_thread() -> None:
         view.show(scene())  # too late, and harmless
         view.__enter__()  # and once more from the start
     assert view_threads() == []
-
-
-def test_a_connection_that_misses_the_goodbye_is_cut_all_the_same(monkeypatch: pytest.MonkeyPatch) -> None:
-    """As one does that is accepted while the server closes."""
-    monkeypatch.setattr(H11Protocol, "shutdown", lambda _self: None)
-    app = Guard(Starlette(), Door(None, local_only=True, port=0))
-    server, loop = Server(configure(app)), asyncio.new_event_loop()
-    listener = bind("127.0.0.1", 0)
-    thread = threading.Thread(target=serve, args=(server, loop, listener))
-    with socket.create_connection(listener.getsockname()) as late:
-        thread.start()
-        wait_until(lambda: bool(server.server_state.connections))
-        server.should_exit = True
-        thread.join(PATIENCE_S)
-        late.settimeout(PATIENCE_S)
-        with suppress(ConnectionResetError):
-            assert late.recv(1) == b""
-    assert not server.server_state.connections
 
 
 def test_showing_before_the_start_is_kept_for_the_first_browser() -> None:

@@ -17,7 +17,6 @@ import sqlalchemy as sa
 from argon2 import PasswordHasher
 
 from sono_fleet.database import Database
-from sono_fleet.listening import bind
 from sono_fleet.store import Delivered, Line, Report, Store
 from sono_fleet.tables import drift_standings, fleet_alerts, identities
 from sono_fleet.web.accounts import Accounts
@@ -27,6 +26,7 @@ from sono_fleet.web.identity import Identity, Role
 from sono_fleet.web.server import Listening, make_server
 from sono_models import messages
 from sono_models.inputs import Box
+from sono_models.serving import bind
 from tests.support.rollouts import OLD
 from tests.support.waiting import until
 

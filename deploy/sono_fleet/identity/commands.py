@@ -151,7 +151,7 @@ def serve(
 
     from sono_fleet.identity import service as serving
     from sono_fleet.identity.registry import Registry
-    from sono_fleet.listening import bind
+    from sono_models.serving import bind
 
     authority = _authority(ca, passphrase_file)
     with opened(database) as there:

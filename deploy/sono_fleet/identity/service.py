@@ -14,7 +14,6 @@ from pathlib import Path
 from typing import Any, TypeVar, cast
 
 import msgspec
-import uvicorn
 from cryptography import x509
 from cryptography.hazmat.primitives import hashes
 from cryptography.hazmat.primitives.serialization import Encoding
@@ -34,6 +33,7 @@ from sono_fleet.identity.requests import key_in
 from sono_models import enrolment
 from sono_models.errors import BadConfig, BadOrder, Refused, SonoError, Unavailable
 from sono_models.messages import rfc3339
+from sono_models.serving import Server, settings
 
 log = logging.getLogger(__name__)
 
@@ -135,34 +135,27 @@ class PeerProtocol(H11Protocol):
             self.app = cast("Any", _with_peer(self.app, shown))
 
 
-def server(app: Starlette, authority: Path, certificate: Path, key: Path) -> uvicorn.Server:
+def server(app: Starlette, authority: Path, certificate: Path, key: Path) -> Server:
     """Raises BadConfig for certificates that cannot be used."""
     try:
         context = _context(authority / CERTIFICATE, certificate, key)
     except (OSError, ssl.SSLError) as error:
         reason = getattr(error, "strerror", None) or str(error)
         raise BadConfig(f"--cert {certificate}, --key {key}", reason, "Make them: sono fleet ca server") from error
-    config = uvicorn.Config(
+    config = settings(
         app,
         http=PeerProtocol,
-        ws="none",
-        loop="asyncio",
         lifespan="off",
-        log_config=None,
-        log_level="error",
-        access_log=False,
-        server_header=False,
         date_header=False,
-        proxy_headers=False,
         limit_concurrency=64,
         timeout_keep_alive=5,
         timeout_graceful_shutdown=5,
         ssl_context_factory=lambda _config, _default: context,
     )
-    return uvicorn.Server(config)
+    return Server(config)
 
 
-async def serve(running: uvicorn.Server, listener: socket.socket, desk: Desk, every_s: float = LIST_EVERY_S) -> None:
+async def serve(running: Server, listener: socket.socket, desk: Desk, every_s: float = LIST_EVERY_S) -> None:
     """Until it is told to stop; the list of revoked certificates is kept young."""
     keeping = asyncio.create_task(_keep_list(desk, every_s))
     try:

@@ -11,11 +11,11 @@ from typing import Any
 
 import uvicorn
 
-from sono_fleet.listening import bind
 from sono_fleet.web.app import build_app
 from sono_fleet.web.house import House
 from sono_models.address import is_loopback
 from sono_models.errors import BadConfig
+from sono_models.serving import Server, bind, settings
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,7 +49,7 @@ class Listening:
             raise BadConfig(f"--host {self.host}", reason, step)
 
 
-class Server(uvicorn.Server):
+class PageServer(Server):
     """Streams have no end of their own: they are ended before connections are waited for."""
 
     def __init__(self, config: uvicorn.Config, house: House, told: Callable[[str], None]) -> None:
@@ -82,19 +82,13 @@ def _heard(*_: object) -> None:
     """Uvicorn ends at a signal, and then raises it once more: that one has been heard already."""
 
 
-def make_server(house: House, where: Listening, told: Callable[[str], None] = lambda _url: None) -> Server:
+def make_server(house: House, where: Listening, told: Callable[[str], None] = lambda _url: None) -> PageServer:
     tls: dict[str, Any] = {}
     if where.certificate is not None:
         tls = {"ssl_certfile": str(where.certificate), "ssl_keyfile": str(where.key)}
-    config = uvicorn.Config(
+    config = settings(
         build_app(house),
-        http="h11",
-        ws="none",
-        loop="asyncio",
-        log_config=None,
         log_level="warning",
-        access_log=False,
-        server_header=False,
         proxy_headers=where.behind_proxy,
         forwarded_allow_ips="127.0.0.1",
         timeout_graceful_shutdown=3,
@@ -104,7 +98,7 @@ def make_server(house: House, where: Listening, told: Callable[[str], None] = la
         config.load()
     except OSError as problem:  # ssl.SSLError is one
         raise BadConfig("--tls-cert and --tls-key", str(problem), "Give PEM files that belong together") from problem
-    return Server(config, house, told)
+    return PageServer(config, house, told)
 
 
 def address(listener: socket.socket, *, secure: bool) -> str:

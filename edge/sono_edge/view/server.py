@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import errno
 import logging
 import secrets
 import socket
@@ -11,10 +10,8 @@ import threading
 import time
 from collections.abc import Callable
 from queue import SimpleQueue
-from typing import Self
+from typing import TYPE_CHECKING, Self
 from urllib.parse import quote
-
-import uvicorn
 
 from sono_edge.scene import Scene
 from sono_edge.view.door import Door, Guard
@@ -25,11 +22,14 @@ from sono_edge.view.scans import Drive, Shelf
 from sono_edge.view.stage import Stage
 from sono_models.address import is_loopback
 from sono_models.errors import BadConfig
+from sono_models.serving import Server, bind, settings
+
+if TYPE_CHECKING:
+    import uvicorn
 
 logger = logging.getLogger(__name__)
 
 TOKEN_LEAST = 8
-PORT_MOST = 65535
 SEND_BUFFER = 64 * 1024
 """Bytes the kernel may hold for a browser: what is in there is old when it arrives."""
 VANISHED_MS = 10_000
@@ -90,7 +90,7 @@ class View:
         self._stage.show(scene)
 
     def __enter__(self) -> Self:
-        listener = bind(self._host, self._port)
+        listener = listen(self._host, self._port)
         self._port = listener.getsockname()[1]
         door = Door(self._token, self._local_only, self._port)
         live = Live(self._stage, lambda: self._closing)
@@ -121,37 +121,8 @@ class View:
         self._server.cut()
 
 
-class Server(uvicorn.Server):
-    """Leaves no connection behind: one that is accepted while the server closes misses uvicorn's own goodbye."""
-
-    async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
-        await super().shutdown(sockets)
-        self.cut()
-        await asyncio.sleep(0)  # the loop closes the sockets in its next turn
-
-    def cut(self) -> None:
-        for connection in list(self.server_state.connections):
-            transport = connection.transport
-            if isinstance(transport, asyncio.WriteTransport):
-                transport.abort()
-
-
 def configure(app: Guard) -> uvicorn.Config:
-    return uvicorn.Config(
-        app,
-        http="h11",
-        ws="none",
-        loop="asyncio",
-        lifespan="off",
-        log_config=None,
-        log_level="error",
-        access_log=False,
-        server_header=False,
-        date_header=False,
-        proxy_headers=False,
-        limit_concurrency=64,
-        timeout_graceful_shutdown=1,
-    )
+    return settings(app, lifespan="off", date_header=False, limit_concurrency=64, timeout_graceful_shutdown=1)
 
 
 def serve(server: Server, loop: asyncio.AbstractEventLoop, listener: socket.socket) -> None:
@@ -163,22 +134,9 @@ def serve(server: Server, loop: asyncio.AbstractEventLoop, listener: socket.sock
         logger.exception("the view stopped; frames go on")
 
 
-def bind(host: str, port: int) -> socket.socket:
-    """A listening socket. What it sets, each connection inherits (Linux: socket(7), tcp(7))."""
-    thing = f"port {port}"
-    if not 0 <= port <= PORT_MOST:
-        raise BadConfig(thing, f"not from 0 to {PORT_MOST}", "Choose another port")
-    try:
-        family = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0][0]
-        listener = socket.create_server((host, port), family=family)
-    except socket.gaierror as error:
-        raise BadConfig(f"address {host!r}", "not known here", "Name an address of this machine") from error
-    except PermissionError as error:
-        raise BadConfig(thing, "not allowed for this user", "Choose a port above 1023") from error
-    except OSError as error:
-        if error.errno != errno.EADDRINUSE:
-            raise BadConfig(f"address {host!r}", "not this machine's", "Name an address of this machine") from error
-        raise BadConfig(thing, "already in use", "Stop the other program or choose another port") from error
+def listen(host: str, port: int) -> socket.socket:
+    """A listening socket. What it sets, each connection inherits (Linux: socket(7), tcp(7)). Raises BadConfig."""
+    listener = bind(host, port)
     listener.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, SEND_BUFFER)
     listener.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
     listener.setsockopt(socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT, VANISHED_MS)
