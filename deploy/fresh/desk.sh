@@ -25,7 +25,7 @@ within 30 devices
 python - << 'END'
 from pathlib import Path
 from sono_fleet.publish.releases import repacked
-Path("breast-0.3.4.tar").write_bytes(repacked(next(Path().glob("breast-*.tar")).read_bytes(), "0.3.4"))
+Path("breast-0.4.1.tar").write_bytes(repacked(next(Path().glob("breast-*.tar")).read_bytes(), "0.4.1"))
 END
 for number in 1 2 3; do types release-$number; done
 timeout 60 mosquitto_sub -h 127.0.0.1 -t sono/v1/clinic/board-7/desired -C 1 | grep -q payload

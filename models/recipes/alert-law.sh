@@ -5,7 +5,7 @@
 # usage: alert-law.sh BIN DATA SOURCE WORK OUT
 set -euo pipefail
 bin=$1 data=$2 source=$3 work=$4 out=$5
-version=0.3.3
+version=0.4.0
 models=$(cd "$(dirname "$0")/.." && pwd)
 results=$models/evidence/results law=$models/recipes/alert-law.json card=$out/card.md draft=$work/draft
 sono() { "$bin/python" -m sono_models.command "$@"; }

@@ -4,15 +4,15 @@
 # usage: pack-breast.sh BIN DATA PHANTOM RUN OUT
 set -euo pipefail
 bin=$1 data=$2 phantom=$3 run=$4 out=$5
-version=0.3.3
+version=0.4.0
 models=$(cd "$(dirname "$0")/.." && pwd)
 scores=$models/evidence/scores results=$models/evidence/results
 held_out=$models/splits/busi-heldout.txt
 int8=$run/int8 draft=$run/draft card=$out/card.md
 sono() { "$bin/python" -m sono_models.command "$@"; }
 roots=(--root "data=$data" --root "phantom=$phantom")
-# 0.3.1 was packed from 0.3.0 by alert-law.sh, each later one from the one before by its last lines. Another run's net
-# needs another law: that script's, on its draft.
+# Another run's net needs another law: alert-law.sh chooses it on this script's draft, and packs what ships from this
+# script's bundle, with the evidence of the sweeps.
 pack=(sono model pack --run "$run" --quantized "$int8" "${roots[@]}" --version "$version" --heads "$run/heads.json"
     --law "$models/recipes/alert-law.json")
 fold5=(--manifest "$data/bus_bra/manifest.csv" --where fold=5)

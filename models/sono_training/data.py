@@ -89,7 +89,8 @@ def _batch(chosen: Sequence[Sample], views: Mapping[str, View]) -> Batch:
         torch.from_numpy(np.concatenate([getattr(view, name)[rows] for view, rows in parts])).float() / 255.0
         for name in ("coarse", "fine")
     )
-    targets = torch.tensor([sample.targets for sample in by_table])
+    shows = torch.from_numpy(np.concatenate([view.shows[rows] for view, rows in parts]))
+    targets = torch.tensor([sample.targets for sample in by_table]) * shows[:, None]
     return Batch(
         front=Front(*(torch.cat(each) for each in zip(*fronts, strict=True))),
         targets=targets,

@@ -72,7 +72,8 @@ def _fit_member(recipe: Recipe, split: Split, cache: Path, out: Path, member: in
         log.info("resuming after epoch %d", state.epoch)
     every = samples(split.every, split.fit, recipe.labels)
     views = {
-        name: Views(rows, split.tables[name], recipe.input, recipe.seed, cache) for name, rows in split.every.items()
+        name: Views(rows, split.tables[name], recipe.input, recipe.seed, cache, recipe.windows)
+        for name, rows in split.every.items()
     }
     order = schedule(recipe.epochs, recipe.views, member)
     while state.epoch < recipe.epochs:

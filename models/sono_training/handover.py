@@ -104,7 +104,7 @@ def _write_views(rows: Sequence[Row], recipe: Recipe, path: Path) -> None:
     views = np.lib.format.open_memmap(path, mode="w+", dtype=np.uint8, shape=size)
     for view in range(recipe.views):
         for number, row in enumerate(rows):
-            views[view, number] = shown(row, view, recipe.input, recipe.seed)[0]
+            views[view, number] = shown(row, view, recipe.input, recipe.seed).picture
     views.flush()
 
 

@@ -14,6 +14,7 @@ from sono_models.inputs import InputSpec
 from sono_models.options import read_groups
 from sono_models.saliency import Pooling
 from sono_models.table import Row, read_table, where
+from sono_training.windows import Windows
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -57,6 +58,8 @@ class Recipe(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """A fit each, whose weights are averaged (sono_training.fit): by which beta distribution it mixes two pictures
     into one; 0: not at all.
     """
+    windows: Windows | None = None
+    """None: every view shows the whole still."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -5,8 +5,10 @@ folds and recipes. A view is decided by (seed, view number, image name) alone. O
 
 detail.npy  float16 (rows, 40, h / 8, w / 8)      middle.npy  float16 (rows, 80, h / 16, w / 16)
 coarse.npy  uint8 (rows, h / 16, w / 16)          fine.npy    uint8 (rows, h / 8, w / 8)
+shows.npy   bool (rows,)
 
-The last two are the share of each cell that the lesion covers, of 255. About 130 kB a picture and view at 256².
+coarse and fine are the share of each cell that the lesion covers, of 255; shows is false where the view is of the
+tissue beside the lesion, and shows no finding whatever the still's label. About 130 kB a picture and view at 256².
 """
 
 from __future__ import annotations
@@ -16,7 +18,7 @@ import hashlib
 import shutil
 import zlib
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from typing import TYPE_CHECKING, Any
 
 import cv2
@@ -29,6 +31,7 @@ from sono_models.table import Row, read_grey, read_mask
 from sono_training.augment import disturb, disturb_hard, warp
 from sono_training.data import as_input
 from sono_training.net import Front, SaliencyNet, pretrained
+from sono_training.windows import Windows, cut
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -38,7 +41,7 @@ if TYPE_CHECKING:
 
     from sono_models.inputs import Grey, InputSpec
 
-VERSION = 1  # raise it when the augmentation or the front changes
+VERSION = 2  # raise it when the augmentation or the front changes
 CYCLE, HARD_FROM = 8, 5
 """Of every eight views the last three have the hard disturbances: the last epochs of a recipe of eight."""
 BATCH = 32
@@ -57,6 +60,7 @@ class View:
     middle: NDArray[np.float16]
     coarse: NDArray[np.uint8]
     fine: NDArray[np.uint8]
+    shows: NDArray[np.bool_]
 
     def front(self, rows: Sequence[int]) -> Front:
         """The front's output of some rows, as `SaliencyNet.back` takes it."""
@@ -68,21 +72,43 @@ def _batch(stored: NDArray[np.float16], rows: Sequence[int]) -> torch.Tensor:
     return picked.float().contiguous(memory_format=torch.channels_last)
 
 
-def shown(row: Row, view: int, spec: InputSpec, seed: int) -> tuple[Grey, Grey | None]:
-    """One picture in one view, as the network is given it, and its mask with it."""
+@dataclass(frozen=True, slots=True)
+class Shown:
+    """A picture as the network is given it, its mask with it, and whether it shows what its still is labelled."""
+
+    picture: Grey
+    mask: Grey | None
+    shows: bool = True
+
+
+def shown(row: Row, view: int, spec: InputSpec, seed: int, windows: Windows | None = None) -> Shown:
+    """One still in one view. Without a mask all of it is shown: nobody knows where its lesion is."""
     rng = np.random.default_rng([seed, view, zlib.crc32(row.columns["image"].encode())])
+    picture, shows = read_grey(row.image), True
     mask = read_mask(row.mask).astype(np.uint8) * 255 if row.mask is not None else None
-    picture, mask = warp(read_grey(row.image), mask, spec, rng)
-    return (disturb_hard(picture, mask, rng) if is_hard(view) else disturb(picture, rng)), mask
+    if mask is not None and windows is not None:
+        has_lesion = bool(mask.any())
+        picture, mask = cut(picture, mask, windows, rng)
+        shows = bool(mask.any()) or not has_lesion
+    picture, mask = warp(picture, mask, spec, rng)
+    return Shown(disturb_hard(picture, mask, rng) if is_hard(view) else disturb(picture, rng), mask, shows)
 
 
 class Views:
     """The views of one table, made when first asked for. Several trainings may share the folder."""
 
-    def __init__(self, rows: Sequence[Row], table_sha256: str, spec: InputSpec, seed: int, cache: Path) -> None:
+    def __init__(
+        self,
+        rows: Sequence[Row],
+        table_sha256: str,
+        spec: InputSpec,
+        seed: int,
+        cache: Path,
+        windows: Windows | None = None,
+    ) -> None:
         self._rows = rows
-        self._spec, self._seed = spec, seed
-        key = msgspec.json.encode([VERSION, table_sha256, spec, seed, len(rows)])
+        self._spec, self._seed, self._windows = spec, seed, windows
+        key = msgspec.json.encode([VERSION, table_sha256, spec, seed, len(rows), windows])
         self._folder = cache / hashlib.sha256(key).hexdigest()[:16]
 
     def view(self, number: int) -> View:
@@ -92,9 +118,7 @@ class Views:
             with _alone(self._folder / f"view-{number:03d}.lock"):
                 if not folder.is_dir():
                     self._make(number, folder)
-        return View(
-            *(np.load(folder / f"{name}.npy", mmap_mode="r") for name in ("detail", "middle", "coarse", "fine"))
-        )
+        return View(*(np.load(folder / f"{field.name}.npy", mmap_mode="r") for field in fields(View)))
 
     def _make(self, number: int, folder: Path) -> None:
         fresh = folder.with_suffix(".new")
@@ -105,14 +129,18 @@ class Views:
         shapes = {"detail": (rows, 40, height // 8, width // 8), "middle": (rows, 80, height // 16, width // 16)}
         fronts = [_new(fresh / f"{name}.npy", shape, np.float16) for name, shape in shapes.items()]
         covers = [_new(fresh / f"{name}.npy", (rows, height // cell, width // cell), np.uint8) for name, cell in _CELLS]
+        shows = _new(fresh / "shows.npy", (rows,), np.bool_)
         for start in tqdm(range(0, rows, BATCH), desc=f"view {number}", unit="batch", disable=None):
-            made = [shown(row, number, self._spec, self._seed) for row in self._rows[start : start + BATCH]]
+            made = [
+                shown(row, number, self._spec, self._seed, self._windows) for row in self._rows[start : start + BATCH]
+            ]
             here = slice(start, start + len(made))
-            for stored, found in zip(fronts, _front(net, [picture for picture, _ in made]), strict=True):
+            for stored, found in zip(fronts, _front(net, [one.picture for one in made]), strict=True):
                 stored[here] = found.numpy()
             for stored, (_, cell) in zip(covers, _CELLS, strict=True):
-                stored[here] = [_cover(mask, width // cell, height // cell) for _, mask in made]
-        for stored in (*fronts, *covers):
+                stored[here] = [_cover(one.mask, width // cell, height // cell) for one in made]
+            shows[here] = [one.shows for one in made]
+        for stored in (*fronts, *covers, shows):
             stored.flush()
         fresh.rename(folder)
 

@@ -39,7 +39,7 @@ INSTALL = """\
 python3 -m venv .venv && . .venv/bin/activate
 pip install -c constraints.txt './sonoedge-0.1.0-py3-none-any.whl[fleet]'
 """
-OLD, NEW = "0.3.3", "0.3.4"
+OLD, NEW = "0.4.0", "0.4.1"
 
 
 class Reader:
