@@ -10,7 +10,7 @@ import pytest
 
 collect_ignore_glob: list[str] = []
 if importlib.util.find_spec("torch") is None:
-    collect_ignore_glob += ["training/test_fit.py"]  # `make test-train` has the extra and runs them
+    collect_ignore_glob += ["training/test_fit.py", "training/test_windows.py"]  # `make test-train` runs them
 
 
 @pytest.fixture(autouse=True)
