@@ -21,6 +21,7 @@ from numpy.typing import NDArray
 
 from sono_models.errors import BadConfig
 from sono_models.inputs import Box, Grey
+from sono_models.tissue import across, outspread
 
 WINDOW = (0.65, 0.8)
 """The window's width, narrowest and widest, as a share of the still's."""
@@ -211,19 +212,18 @@ def _mask(still: Still) -> Grey:
 
 def _extent(still: Still) -> tuple[float, float]:
     """From where to where the lesion goes across, in shares of the width."""
-    columns = np.flatnonzero(_mask(still).any(axis=0))
-    if columns.size == 0:
+    found = across(_mask(still))
+    if found is None:
         return CENTRE
-    return float(columns[0]) / still.picture.shape[1], float(columns[-1] + 1) / still.picture.shape[1]
+    width = still.picture.shape[1]
+    return found[0] / width, found[1] / width
 
 
 def _outspread(still: Still, extent: tuple[float, float], by: int) -> tuple[Grey, Grey]:
     """The still and its mask, wider by `by` on each side: what is beside the lesion, mirrored as often as needed."""
     first, last = round(extent[0] * by), round(extent[1] * by)
-    left = np.pad(still.picture[:, : max(first, 1)], ((0, 0), (by, 0)), mode="reflect")
-    right = np.pad(still.picture[:, min(last, by - 1) :], ((0, 0), (0, by)), mode="reflect")
-    middle = still.picture[:, max(first, 1) : min(last, by - 1)]
-    return np.hstack((left, middle, right)), np.pad(_mask(still), ((0, 0), (by, by)))
+    tissue = max(first, 1), max(by - last, 1)
+    return outspread(still.picture, tissue, (by, by)), np.pad(_mask(still), ((0, 0), (by, by)))
 
 
 def _view(left_px: float, at_s: float, phases: NDArray[np.float64], size: tuple[int, int]) -> NDArray[np.float32]:

@@ -32,7 +32,7 @@ class Server(uvicorn.Server):
 
 def settings(app: Any, **own: Any) -> uvicorn.Config:
     """One HTTP version, no websockets, nothing in the log but trouble, and no word of what serves; and `own`."""
-    usual = {
+    usual: dict[str, Any] = {
         "http": "h11",
         "ws": "none",
         "loop": "asyncio",
@@ -42,7 +42,7 @@ def settings(app: Any, **own: Any) -> uvicorn.Config:
         "server_header": False,
         "proxy_headers": False,
     }
-    return uvicorn.Config(app, **{**usual, **own})
+    return uvicorn.Config(app, **(usual | own))
 
 
 def bind(host: str, port: int) -> socket.socket:
@@ -58,6 +58,7 @@ def bind(host: str, port: int) -> socket.socket:
     except PermissionError as error:
         raise BadConfig(thing, "not allowed for this user", "Choose a port above 1023") from error
     except OSError as error:
-        if error.errno != errno.EADDRINUSE:
-            raise BadConfig(f"address {host!r}", "not this machine's", "Name an address of this machine") from error
-        raise BadConfig(thing, "already in use", "Stop the other program or choose another port") from error
+        if error.errno == errno.EADDRINUSE:
+            raise BadConfig(thing, "already in use", "Stop the other program or choose another port") from error
+        reason = "not this machine's" if error.errno == errno.EADDRNOTAVAIL else error.strerror or "it cannot be had"
+        raise BadConfig(f"address {host!r}", reason, "Name an address of this machine") from error

@@ -10,11 +10,11 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 import msgspec
-import numpy as np
+
+from sono_models.tissue import across, outspread
 
 if TYPE_CHECKING:
     from numpy.random import Generator
-    from numpy.typing import NDArray
 
     from sono_models.inputs import Grey
 
@@ -43,16 +43,16 @@ def cut(picture: Grey, mask: Grey, shares: Windows, rng: Generator) -> tuple[Gre
     drawn = float(rng.random())
     if drawn >= shares.beside + shares.around:
         return picture, mask
-    lesion = np.flatnonzero(mask.any(axis=0))
-    if lesion.size and drawn >= shares.beside:
-        return _around(picture, mask, (int(lesion[0]), int(lesion[-1]) + 1), rng)
+    lesion = across(mask)
+    if lesion is not None and drawn >= shares.beside:
+        return _around(picture, mask, lesion, rng)
     return _beside(picture, mask, lesion, rng)
 
 
-def _beside(picture: Grey, mask: Grey, lesion: NDArray[np.intp], rng: Generator) -> tuple[Grey, Grey]:
+def _beside(picture: Grey, mask: Grey, lesion: tuple[int, int] | None, rng: Generator) -> tuple[Grey, Grey]:
     width = picture.shape[1]
     narrowest, away = round(NARROWEST * width), round(MARGIN * width)
-    strips = [(0, int(lesion[0]) - away), (int(lesion[-1]) + 1 + away, width)] if lesion.size else [(0, width)]
+    strips = [(0, lesion[0] - away), (lesion[1] + away, width)] if lesion is not None else [(0, width)]
     strips = [(first, last) for first, last in strips if last - first >= narrowest]
     if not strips:
         return picture, mask
@@ -60,8 +60,8 @@ def _beside(picture: Grey, mask: Grey, lesion: NDArray[np.intp], rng: Generator)
     wide = int(rng.integers(narrowest, last - first + 1))
     left = int(rng.integers(first, last - wide + 1))
     inside = slice(left, left + wide)
-    by = _outwards(width - wide, (wide, wide), rng)
-    return _spread(picture[:, inside], (wide, wide), by), _spread(mask[:, inside], (wide, wide), by)
+    by = _outwards(width - wide, (True, True), rng)
+    return outspread(picture[:, inside], (wide, wide), by), outspread(mask[:, inside], (wide, wide), by)
 
 
 def _around(picture: Grey, mask: Grey, lesion: tuple[int, int], rng: Generator) -> tuple[Grey, Grey]:
@@ -70,22 +70,14 @@ def _around(picture: Grey, mask: Grey, lesion: tuple[int, int], rng: Generator) 
     least = round(MARGIN * width)
     left = int(rng.integers(min(least, first), first + 1))
     right = int(rng.integers(min(least, width - last), width - last + 1))
-    believable = [side if side >= TISSUE * width else 0 for side in (left, right)]
+    believable = left >= TISSUE * width, right >= TISSUE * width
     inside = slice(first - left, last + right)
-    by = _outwards(width - (left + last - first + right), (believable[0], believable[1]), rng)
-    return _spread(picture[:, inside], (left, right), by), _spread(mask[:, inside], (left, right), by)
+    by = _outwards(width - (left + last - first + right), believable, rng)
+    return outspread(picture[:, inside], (left, right), by), outspread(mask[:, inside], (left, right), by)
 
 
-def _outwards(room: int, tissue: tuple[int, int], rng: Generator) -> tuple[int, int]:
-    """By how much to mirror to the left and to the right: none, or up to the still's width."""
+def _outwards(room: int, believable: tuple[bool, bool], rng: Generator) -> tuple[int, int]:
+    """By how much to mirror to the left and to the right: none, or `room` together at most."""
     missing = int(rng.integers(0, room + 1)) if rng.random() < MIRRORED else 0
     on_left = int(rng.integers(0, missing + 1))
-    return on_left if tissue[0] else 0, missing - on_left if tissue[1] else 0
-
-
-def _spread(part: Grey, tissue: tuple[int, int], by: tuple[int, int]) -> Grey:
-    """Its outermost columns (`tissue` of them at each side) mirrored outwards."""
-    sides = [part[:, : tissue[0]], part[:, part.shape[1] - tissue[1] :]]
-    left = np.pad(sides[0], ((0, 0), (by[0], 0)), mode="reflect")[:, : by[0]] if by[0] else part[:, :0]
-    right = np.pad(sides[1], ((0, 0), (0, by[1])), mode="reflect")[:, tissue[1] :] if by[1] else part[:, :0]
-    return np.ascontiguousarray(np.hstack((left, part, right)))
+    return on_left if believable[0] else 0, missing - on_left if believable[1] else 0

@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import socket
 import threading
-import time
 from contextlib import suppress
 
 import pytest
@@ -14,8 +13,8 @@ from uvicorn.protocols.http.h11_impl import H11Protocol
 
 from sono_models.errors import BadConfig
 from sono_models.serving import Server, bind, settings
-
-PATIENCE_S = 30.0
+from tests.support.scenes import PATIENCE_S
+from tests.support.waiting import until
 
 
 def test_a_connection_that_misses_the_goodbye_is_cut_all_the_same(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -26,10 +25,7 @@ def test_a_connection_that_misses_the_goodbye_is_cut_all_the_same(monkeypatch: p
         thread = threading.Thread(target=lambda: asyncio.run(server.serve(sockets=[listener])))
         with socket.create_connection(listener.getsockname()) as late:
             thread.start()
-            until_s = time.monotonic() + PATIENCE_S
-            while not server.server_state.connections:
-                assert time.monotonic() < until_s, "it was never accepted"
-                time.sleep(0.01)
+            until(lambda: server.server_state.connections)
             server.should_exit = True
             thread.join(PATIENCE_S)
             assert not thread.is_alive()

@@ -22,6 +22,7 @@ from sono_edge.frames import Frame
 from sono_edge.sources.images import share_of_colours
 from sono_edge.sweep import NORMAL, Still, SweepFrame, sweep_over
 from sono_models.inputs import Box, Grey
+from sono_models.tissue import across, outspread
 
 FPS = 30.0
 SCAN_S = 30.0
@@ -122,19 +123,19 @@ def lesion_free(still: Still) -> Still | None:
     """
     if still.label == NORMAL:
         return Still(still.picture, NORMAL, None)
-    if still.mask is None or not still.mask.any():
+    lesion = across(still.mask) if still.mask is not None else None
+    if lesion is None:
         return None
     width = still.picture.shape[1]
-    columns = np.flatnonzero(still.mask.any(axis=0))
     away = round(MARGIN * width)
-    left, right = int(columns[0]) - away, int(columns[-1]) + 1 + away
+    left, right = lesion[0] - away, lesion[1] + away
     if max(left, width - right) < STRIP * width:
         return None
     on_left = left >= width - right
     strip = still.picture[:, :left] if on_left else still.picture[:, right:]
     missing = width - strip.shape[1]
     beyond = (missing, 0) if on_left else (0, missing)
-    return Still(np.pad(strip, ((0, 0), beyond), mode="reflect"), NORMAL, None)
+    return Still(outspread(strip, (strip.shape[1], strip.shape[1]), beyond), NORMAL, None)
 
 
 def _timed(frames: Iterator[Played], fps: float) -> Iterator[Played]:

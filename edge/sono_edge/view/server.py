@@ -10,7 +10,7 @@ import threading
 import time
 from collections.abc import Callable
 from queue import SimpleQueue
-from typing import TYPE_CHECKING, Self
+from typing import Self
 from urllib.parse import quote
 
 from sono_edge.scene import Scene
@@ -23,9 +23,6 @@ from sono_edge.view.stage import Stage
 from sono_models.address import is_loopback
 from sono_models.errors import BadConfig
 from sono_models.serving import Server, bind, settings
-
-if TYPE_CHECKING:
-    import uvicorn
 
 logger = logging.getLogger(__name__)
 
@@ -95,7 +92,9 @@ class View:
         door = Door(self._token, self._local_only, self._port)
         live = Live(self._stage, lambda: self._closing)
         app = Guard(build_app(self._stage, self.commands, live, self._beside), door)
-        server = Server(configure(app))
+        server = Server(
+            settings(app, lifespan="off", date_header=False, limit_concurrency=64, timeout_graceful_shutdown=1)
+        )
         loop = asyncio.new_event_loop()
         self._server, self._loop, self._closing = server, loop, False
         self._stage.attach(loop)
@@ -119,10 +118,6 @@ class View:
         self._closing = True
         self._server.should_exit = True
         self._server.cut()
-
-
-def configure(app: Guard) -> uvicorn.Config:
-    return settings(app, lifespan="off", date_header=False, limit_concurrency=64, timeout_graceful_shutdown=1)
 
 
 def serve(server: Server, loop: asyncio.AbstractEventLoop, listener: socket.socket) -> None:

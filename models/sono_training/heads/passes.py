@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 import cv2
 import numpy as np
 
+from sono_models.tissue import across, outspread
 from sono_training.heads.frames import DEGRADATIONS, degrade
 
 if TYPE_CHECKING:
@@ -60,18 +61,11 @@ def sweep_frames(picture: Grey, mask: NDArray[np.bool_] | None, count: int, rng:
 
 def _canvas(picture: Grey, mask: NDArray[np.bool_] | None) -> Canvas:
     width = picture.shape[1]
-    lit = np.flatnonzero(mask.any(axis=0)) if mask is not None else np.empty(0, np.int64)
-    first, last = (int(lit[0]), int(lit[-1]) + 1) if lit.size else (round(CENTRE[0] * width), round(CENTRE[1] * width))
+    lesion = across(mask) if mask is not None else None
+    first, last = lesion or (round(CENTRE[0] * width), round(CENTRE[1] * width))
     left, right = first >= STRIP * width, width - last >= STRIP * width
-    before = picture[:, : first if left else width]
-    after = picture[:, last if right else 0 :]
-    wide = np.hstack(
-        [
-            np.pad(before, ((0, 0), (width, 0)), mode="reflect")[:, :width],
-            picture,
-            np.pad(after, ((0, 0), (0, width)), mode="reflect")[:, -width:],
-        ]
-    )
+    tissue = first if left else width, width - last if right else width
+    wide = outspread(picture, tissue, (width, width))
     return Canvas(wide, (width + first, width + last), width, left, right)
 
 
